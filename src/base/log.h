@@ -1,0 +1,56 @@
+/*
+ * log: one line an event, to stderr.
+ *
+ * Under systemd (JOURNAL_STREAM names the very file that stderr is) a line begins with the
+ * journal's priority, "<4>"; elsewhere with the time in UTC and the level's name.  Whatever
+ * is printed stays one line: line ends become " | " and other control bytes are written as
+ * \xNN, so that bytes from a peer or a script cannot forge a line.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+
+/* The numbers are syslog's priorities. */
+enum log_level {
+    LEVEL_ERR = 3,
+    LEVEL_WARNING = 4,
+    LEVEL_NOTICE = 5,
+    LEVEL_INFO = 6,
+    LEVEL_DEBUG = 7,
+};
+
+/* Looks at stderr once and decides the form of the lines. */
+void log_open(enum log_level level);
+
+void log_set_level(enum log_level level);
+
+/* Worth asking before arguments that cost something to make. */
+bool log_enabled(enum log_level level);
+
+void log_write(enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/*
+ * Something that may happen very often, such as a broken peer's HELLO or one handler's
+ * error: the first LOG_BURST lines in LOG_INTERVAL seconds are written, the rest are
+ * counted, and the next line that is written (or log_limit_flush) says how many.
+ * Starts as all zeroes; embed it in what it belongs to, or make it static.
+ */
+#define LOG_BURST    3
+#define LOG_INTERVAL 10.0
+
+struct log_limit {
+    double since; /* when the interval began, CLOCK_MONOTONIC seconds; 0 for never */
+    unsigned written;
+    unsigned long suppressed;
+};
+
+void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Says how many lines about "what" were not shown, if any were; for whoever ends with a
+ * limit of its own, so that no count is lost. */
+void log_limit_flush(struct log_limit *limit, enum log_level level, const char *what);
+
+#endif

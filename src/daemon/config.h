@@ -1,0 +1,54 @@
+/*
+ * config: the configuration file, one directive a line, one row a key.
+ *
+ * A row (CONFIG rows in config_keys.c) has everything there is to know about a key: its
+ * name, kind, default, range, unit, where its value goes, and the text that documents it.
+ * The parser, spoa-lua.conf.example and the manual page are all driven by the rows.
+ */
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "agent/options.h"
+#include "base/log.h"
+#include "daemon/listener.h"
+#include "script/options.h"
+
+struct config {
+    struct agent_options agent;
+    struct script_options script;
+    enum log_level log_level;
+    double drain_timeout; /* seconds */
+    struct listener_spec *listeners;
+    size_t nlisteners;
+};
+
+/*
+ * Fills *config from the file, with the default of every key that is not in it.  Every
+ * error goes to errors as "FILE:LINE: what, and what to write instead", all of them in one
+ * run; returns how many there were.  The patterns of `script` are expanded, in the order
+ * of the file and alphabetically within one: a plain name that does not exist is an error,
+ * a wildcard that matches nothing is not.
+ * config_clear must be called in either case.
+ */
+size_t config_read(struct config *config, const char *path, FILE *errors);
+
+/* The same from text of len bytes that is said to come from path; for tests and fuzzing. */
+size_t config_parse(struct config *config, const char *path, const char *text, size_t len,
+                    FILE *errors);
+
+/* Every key's default, as if from an empty file, but with no script at all (`spoa-lua
+ * call -s`). */
+void config_defaults(struct config *config);
+
+void config_clear(struct config *config);
+
+/* Writes spoa-lua.conf.example, and the keys' part of spoa-lua.conf(5) in mdoc. */
+void config_write_example(FILE *out);
+void config_write_manual(FILE *out);
+
+#endif
