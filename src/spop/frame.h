@@ -51,8 +51,8 @@ enum frame_result frame_get(const uint8_t *bytes, size_t len, uint32_t max, stru
                             size_t *used);
 
 /* Starts a frame and returns where it begins, for frame_end; the payload is put between. */
-uint8_t *frame_begin(struct wire_out *out, enum frame_type type, uint32_t flags,
-                     uint64_t stream_id, uint64_t frame_id);
+uint8_t *frame_begin(struct wire_out *out, enum frame_type type, uint32_t flags, uint64_t stream_id,
+                     uint64_t frame_id);
 
 /* Fills in the length of a frame begun at begin.  Nothing is done to a full cursor. */
 void frame_end(struct wire_out *out, uint8_t *begin);

@@ -90,7 +90,14 @@ static inline uint64_t wire_varint(struct wire *wire)
 {
     uint8_t first = wire_byte(wire);
 
-    return first < 240 ? first : wire_varint_rest(wire, first);
+    if (first < 240)
+        return first;
+
+    /* Through a copy, so that a caller's local cursor can live in registers. */
+    struct wire rest = *wire;
+    uint64_t value = wire_varint_rest(&rest, first);
+    *wire = rest;
+    return value;
 }
 
 /* A length-prefixed string; an empty span on a bad cursor. */
