@@ -3,22 +3,31 @@
  *
  * Under systemd (JOURNAL_STREAM names the very file that stderr is) a line begins with the
  * journal's priority, "<4>"; elsewhere with the time in UTC and the level's name.  Whatever
- * is printed stays one line: line ends become " | " and other control bytes are written as
- * \xNN, so that bytes from a peer or a script cannot forge a line.
+ * is printed stays one line: line ends, with the indentation after them, become " | "; other
+ * control bytes, and what is not UTF-8, are written as \xNN.  So bytes from a peer or a script
+ * cannot forge a line, and the journal never takes one for a blob.  A line of more than
+ * LOG_LINE bytes is cut and ends in "...".  errno is left as it was.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
 #include <stdbool.h>
 
-/* The numbers are syslog's priorities. */
+/* X(identifier, syslog's priority, name in lines and in the configuration) */
+#define LOG_LEVELS(X)                                                                              \
+    X(ERR, 3, "err")                                                                               \
+    X(WARNING, 4, "warning")                                                                       \
+    X(NOTICE, 5, "notice")                                                                         \
+    X(INFO, 6, "info")                                                                             \
+    X(DEBUG, 7, "debug")
+
 enum log_level {
-    LEVEL_ERR = 3,
-    LEVEL_WARNING = 4,
-    LEVEL_NOTICE = 5,
-    LEVEL_INFO = 6,
-    LEVEL_DEBUG = 7,
+#define X(id, priority, name) LEVEL_##id = priority,
+    LOG_LEVELS(X)
+#undef X
 };
+
+#define LOG_LINE 8192
 
 /* Looks at stderr once and decides the form of the lines. */
 void log_open(enum log_level level);
@@ -28,8 +37,7 @@ void log_set_level(enum log_level level);
 /* Worth asking before arguments that cost something to make. */
 bool log_enabled(enum log_level level);
 
-void log_write(enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
  * Something that may happen very often, such as a broken peer's HELLO or one handler's
