@@ -56,13 +56,13 @@ def environment(extra=None):
 class Process:
     """A child whose stderr is collected by a thread, with waiting for a line of it."""
 
-    def __init__(self, argv, cwd=None, env=None, name=None):
+    def __init__(self, argv, cwd=None, env=None, name=None, pass_fds=()):
         self.name = name or os.path.basename(argv[0])
         self._text = ""
         self._ended = False
         self._changed = threading.Condition()
         self.popen = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=pass_fds)
         self.pid = self.popen.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
