@@ -8,7 +8,6 @@ Variables carry the prefix `t`.  Every reply also shows `err` (HAProxy's own `op
 a number where its SPOE failed) and `spoa_error` (spoa-lua's error variable).
 """
 import csv
-import functools
 import os
 import pathlib
 import re
@@ -62,7 +61,8 @@ class VersionsCase(unittest.TestCase):
         for name, method in list(vars(cls).items()):
             if name.startswith("each_"):
                 for version in cls.versions:
-                    test = functools.partialmethod(method, version)
+                    def test(self, method=method, version=version):
+                        method(self, version)
                     setattr(cls, f"test_{name.removeprefix('each_')}_{version.replace('.', '_')}", test)
 
 
@@ -84,7 +84,7 @@ class HAProxy:
     globals_:  further lines of `global`
     """
 
-    def __init__(self, version, agent, messages, show=None, rules="", body="", origin=False, groups=None, spoe="",
+    def __init__(self, version, agent, messages, show=None, rules="", body="ok", origin=False, groups=None, spoe="",
                  timeout="5s", server="", backend="", globals_="", start=True):
         self.version = version
         self.folder = temp_folder("haproxy")
@@ -98,7 +98,11 @@ class HAProxy:
         self._write("spoe.cfg", self._spoe(messages, groups or {}, spoe, timeout))
         self._write("haproxy.cfg", self._config(address, shown, rules, body, server, backend, globals_))
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.stop()
+                raise
 
     def _write(self, name, lines):
         (self.folder / name).write_text("\n".join(lines) + "\n")
