@@ -14,9 +14,13 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+/* A unix socket's mode unless the configuration says another: without one, who may connect
+ * would depend on the umask. */
+#define LISTENER_MODE 0660
+
 /* What the configuration says: `listen ADDRESS [mode M] [owner U] [group G]`. */
 struct listener_spec {
-    char *text; /* ADDRESS as written, for messages */
+    char *text; /* ADDRESS as written, for messages; whoever has the spec frees it */
     struct sockaddr_storage address;
     socklen_t len;
     mode_t mode; /* unix sockets only; (mode_t)-1 when not given, likewise the ids */
@@ -27,14 +31,19 @@ struct listener_spec {
 /*
  * Parses IP:PORT, [IP6]:PORT, *:PORT and :PORT (every address), unix:PATH, abns:NAME (an
  * abstract socket, its name padded with NULs to the whole of sun_path as HAProxy's abns@
- * does).  NULL when it was understood; otherwise what is wrong, valid until the next call.
+ * does).  NULL when it was understood; otherwise what is wrong, valid until the next call,
+ * and there is nothing in *spec to free.
  */
 const char *listener_parse(struct listener_spec *spec, const char *text);
+
+/* Is it unix:PATH, which alone has a mode, an owner and a group? */
+bool listener_is_file(const struct listener_spec *spec);
 
 struct listener;
 
 /* Takes the accepted socket: non-blocking, close-on-exec, TCP_NODELAY where it applies.
- * peer is a text for logs ("127.0.0.1:4242", "unix:/run/x.sock#17"), valid for the call. */
+ * peer is a text for logs ("127.0.0.1:4242", "unix:/run/x.sock#17"), valid for the call.
+ * The listener must not be closed in it. */
 typedef void listener_accept_fn(void *context, int fd, const char *peer);
 
 /*
