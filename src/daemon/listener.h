@@ -39,6 +39,9 @@ const char *listener_parse(struct listener_spec *spec, const char *text);
 /* Is it unix:PATH, which alone has a mode, an owner and a group? */
 bool listener_is_file(const struct listener_spec *spec);
 
+/* Are they one address, which cannot be bound twice?  Port 0 is another each time. */
+bool listener_same(const struct listener_spec *a, const struct listener_spec *b);
+
 struct listener;
 
 /* Takes the accepted socket: non-blocking, close-on-exec, TCP_NODELAY where it applies.

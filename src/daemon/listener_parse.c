@@ -140,3 +140,14 @@ bool listener_is_file(const struct listener_spec *spec)
 
     return un->sun_family == AF_UNIX && un->sun_path[0] != '\0';
 }
+
+bool listener_same(const struct listener_spec *a, const struct listener_spec *b)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&a->address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->address;
+
+    if ((in->sin_family == AF_INET && in->sin_port == 0) ||
+        (in->sin_family == AF_INET6 && in6->sin6_port == 0))
+        return false;
+    return a->len == b->len && memcmp(&a->address, &b->address, sizeof a->address) == 0;
+}

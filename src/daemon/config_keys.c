@@ -1,0 +1,259 @@
+#include "daemon/config_row.h"
+
+#define FIELD(member)                                                                              \
+    .offset = offsetof(struct config, member), .width = sizeof((struct config *)NULL)->member
+
+static const struct config_choice log_levels[] = {
+#define X(id, priority, name) {name, LEVEL_##id},
+    LOG_LEVELS(X)
+#undef X
+        {NULL, 0},
+};
+
+static const struct config_choice scopes[] = {
+#define X(id, number, name) {name, SCOPE_##id},
+    ACTION_SCOPES(X)
+#undef X
+        {NULL, 0},
+};
+
+static const struct config_choice pipelinings[] = {
+    {"auto", PIPELINING_AUTO},
+    {"on", PIPELINING_ON},
+    {"off", PIPELINING_OFF},
+    {NULL, 0},
+};
+
+/* A key is one row here and one field in struct config. */
+const struct config_row config_rows[] = {
+    {
+        .heading = "The essentials",
+        .key = "listen",
+        .syntax = "ADDRESS [mode M] [owner U] [group G]",
+        .kind = CONFIG_ADDRESS,
+        .repeatable = true,
+        .initial = "127.0.0.1:12345",
+        .text = "Where HAProxy connects to: IP:PORT, [IP6]:PORT, *:PORT or :PORT (every IPv4 "
+                "address), unix:/PATH, or abns:NAME for an abstract socket that HAProxy calls "
+                "abns@NAME. For a unix: socket its mode (octal, 0660 unless given), owner and "
+                "group (names or numbers) may follow. Several lines make several listeners. SPOP "
+                "knows no password, so let nobody but HAProxy reach it.",
+    },
+    {
+        .key = "script",
+        .syntax = "GLOB",
+        .kind = CONFIG_SCRIPT,
+        .repeatable = true,
+        .initial = "/etc/spoa-lua/handlers/*.lua",
+        .text = "The Lua scripts whose global functions answer the messages. A relative path "
+                "starts at this file's folder. Several lines are taken in their order, the "
+                "matches of each alphabetically, and a script that several match is run once. A "
+                "name without wildcards must exist.",
+    },
+    {
+        .key = "log-level",
+        .syntax = "err|warning|notice|info|debug",
+        .kind = CONFIG_CHOICE,
+        .initial = "info",
+        .choices = log_levels,
+        FIELD(log_level),
+        .text = "The least important lines that are written to stderr. debug tells of every "
+                "connection and is meant for looking into a problem.",
+    },
+    {
+        .key = "handler-timeout",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "1s",
+        .min = "1ms",
+        .max = "1h",
+        FIELD(script.timeout),
+        .text = "How long a handler may take from NOTIFY to ACK, waits included. It is then "
+                "cancelled and its message fails with \"timeout\". Keep it below HAProxy's "
+                "timeout processing, or HAProxy gives up first and never sees the reason.",
+    },
+    {
+        .heading = "Handlers",
+        .key = "handler-cpu",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "100ms",
+        .min = "1ms",
+        .max = "10m",
+        FIELD(script.cpu),
+        .text = "How much CPU time a handler may use between two waits. While it computes nobody "
+                "else is served, so this bounds what one runaway loop costs the others. The "
+                "message then fails with \"timeout\".",
+    },
+    {
+        .key = "handler-memory",
+        .syntax = "SIZE",
+        .kind = CONFIG_SIZE,
+        .initial = "128m",
+        .min = "1m",
+        .max = "64g",
+        FIELD(script.memory),
+        .text = "The most that all of Lua may use: scripts, their tables and running handlers. "
+                "What asks for more fails with \"memory\". Raise it for large tables kept in "
+                "memory.",
+    },
+    {
+        .key = "handler-concurrency",
+        .syntax = "NUMBER",
+        .kind = CONFIG_COUNT,
+        .initial = "10000",
+        .min = "1",
+        .max = "1000000",
+        FIELD(script.concurrency),
+        .text = "How many handlers may be under way at once, nearly all of them waiting. A "
+                "message above that fails at once with \"busy\". Lower it to shed load early, "
+                "raise it for many slow waits.",
+    },
+    {
+        .key = "default-scope",
+        .syntax = "proc|sess|txn|req|res",
+        .kind = CONFIG_CHOICE,
+        .initial = "proc",
+        .choices = scopes,
+        FIELD(script.default_scope),
+        .text = "The scope of variables that a handler returns without one. Variables of proc "
+                "are shared by all requests, and HAProxy only takes those that its configuration "
+                "mentions; txn is what most handlers mean.",
+    },
+    {
+        .key = "error-variable",
+        .syntax = "SCOPE.NAME",
+        .kind = CONFIG_VARIABLE,
+        .initial = "txn.spoa_error",
+        .text = "The variable that is set when a message fails, to error, timeout, memory, "
+                "too_big or busy. HAProxy puts its var-prefix in front of the name. SPOP has no "
+                "other way to tell HAProxy.",
+    },
+    {
+        .key = "lua-prepend-path",
+        .syntax = "PATTERN [path|cpath]",
+        .kind = CONFIG_PATH,
+        .repeatable = true,
+        .example = "/etc/spoa-lua/lib/?.lua",
+        .text = "Where require looks first, as HAProxy's directive of this name: the pattern is "
+                "put before Lua's package.path, or package.cpath. A question mark stands for the "
+                "module's name. A relative pattern starts at this file's folder. Of several "
+                "lines the last is looked at first.",
+    },
+    {
+        .heading = "Connections from HAProxy",
+        .key = "pipelining",
+        .syntax = "auto|on|off",
+        .kind = CONFIG_CHOICE,
+        .initial = "auto",
+        .choices = pipelinings,
+        FIELD(agent.pipelining),
+        .text = "Whether HAProxy may send a NOTIFY before the last is answered. HAProxy 3.1 and "
+                "later can stall for ever when large ACKs meet on one connection, so auto allows "
+                "it for HAProxy up to 3.0 only. Say on if all replies are small (20 of them below "
+                "tune.bufsize, 16384 bytes unless set), off to forbid it always.",
+    },
+    {
+        .key = "max-frame-size",
+        .syntax = "SIZE",
+        .kind = CONFIG_SIZE,
+        .initial = "1m",
+        .min = "256",
+        .max = "1m",
+        FIELD(agent.max_frame_size),
+        .text = "The largest frame that is agreed to. HAProxy proposes its own, a little less "
+                "than tune.bufsize, and the lower of the two holds. A lower one than HAProxy's "
+                "makes large messages fail there, so there is hardly a reason to change it.",
+    },
+    {
+        .key = "max-payload",
+        .syntax = "SIZE",
+        .kind = CONFIG_SIZE,
+        .initial = "1m",
+        .min = "256",
+        .max = "64m",
+        FIELD(agent.max_payload),
+        .text = "The largest NOTIFY that is put together from fragments, which HAProxy up to 3.0 "
+                "makes of messages above its frame size. A larger one is answered without its "
+                "handlers being run. Raise it to see larger request bodies.",
+    },
+    {
+        .key = "fragment-timeout",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "5s",
+        .min = "1ms",
+        .max = "1h",
+        FIELD(agent.fragment_timeout),
+        .text = "How long the fragments of one NOTIFY may take to arrive before it is given up.",
+    },
+    {
+        .key = "hello-timeout",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "5s",
+        .min = "1ms",
+        .max = "1h",
+        FIELD(agent.hello_timeout),
+        .text = "How long a new connection may take to say HAPROXY-HELLO before it is closed.",
+    },
+    {
+        .key = "write-timeout",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "5s",
+        .min = "1ms",
+        .max = "1h",
+        FIELD(agent.write_timeout),
+        .text = "How long the output of a connection may wait without any progress before it is "
+                "closed: a peer that stops reading is stuck or gone.",
+    },
+    {
+        .key = "max-connections",
+        .syntax = "NUMBER",
+        .kind = CONFIG_COUNT,
+        .initial = "10000",
+        .min = "1",
+        .max = "1000000",
+        FIELD(agent.max_connections),
+        .text = "How many connections may be open at once; one above that is closed as soon as it "
+                "is accepted. A starting HAProxy opens one per concurrent request. The limit on "
+                "open files (LimitNOFILE in systemd) must be higher.",
+    },
+    {
+        .key = "max-pending",
+        .syntax = "NUMBER",
+        .kind = CONFIG_COUNT,
+        .initial = "1000",
+        .min = "1",
+        .max = "1000000",
+        FIELD(agent.max_pending),
+        .text = "How many NOTIFYs of one connection may be unanswered; the connection is then not "
+                "read until one is.",
+    },
+    {
+        .key = "max-output",
+        .syntax = "SIZE",
+        .kind = CONFIG_SIZE,
+        .initial = "1m",
+        .min = "1k",
+        .max = "1g",
+        FIELD(agent.max_output),
+        .text = "How much output of one connection may wait to be sent; the connection is then "
+                "not read until less does.",
+    },
+    {
+        .heading = "Stopping",
+        .key = "drain-timeout",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "10s",
+        .min = "1ms",
+        .max = "1h",
+        FIELD(drain_timeout),
+        .text = "How long handlers may finish after SIGTERM or SIGINT, while no new connection is "
+                "accepted. What is not done by then is cancelled.",
+    },
+};
+
+const size_t config_nrows = sizeof config_rows / sizeof config_rows[0];
