@@ -30,7 +30,8 @@ struct config {
 /*
  * Fills *config from the file, with the default of every key that is not in it.  Every
  * error goes to errors as "FILE:LINE: what, and what to write instead", all of them in one
- * run; returns how many there were.  The patterns of `script` are expanded, in the order
+ * run (what is wrong with the file as a whole, or with a default, has no LINE); returns how
+ * many there were.  A key with an error is left zero.  The patterns of `script` are expanded, in the order
  * of the file and alphabetically within one: a plain name that does not exist is an error,
  * a wildcard that matches nothing is not.
  * config_clear must be called in either case.
@@ -47,7 +48,7 @@ void config_defaults(struct config *config);
 
 void config_clear(struct config *config);
 
-/* Writes spoa-lua.conf.example, and the keys' part of spoa-lua.conf(5) in mdoc. */
+/* Writes spoa-lua.conf.example, and spoa-lua.conf(5) in mdoc. */
 void config_write_example(FILE *out);
 void config_write_manual(FILE *out);
 
