@@ -30,10 +30,10 @@ struct config {
 /*
  * Fills *config from the file, with the default of every key that is not in it.  Every
  * error goes to errors as "FILE:LINE: what, and what to write instead", all of them in one
- * run (what is wrong with the file as a whole, or with a default, has no LINE); returns how
- * many there were.  A key with an error is left zero.  The patterns of `script` are expanded, in the order
- * of the file and alphabetically within one: a plain name that does not exist is an error,
- * a wildcard that matches nothing is not.
+ * run; what is wrong with the file as a whole, or with a default, has no LINE.  Returns how
+ * many there were; a key with an error is left zero.  The patterns of `script` are expanded,
+ * in the order of the file and alphabetically within one: a plain name that does not exist
+ * is an error, a wildcard that matches nothing is not.
  * config_clear must be called in either case.
  */
 size_t config_read(struct config *config, const char *path, FILE *errors);

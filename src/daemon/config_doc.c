@@ -123,21 +123,39 @@ static const char manual_tail[] =
     ".Xr haproxy 1 ,\n"
     ".Xr spoa-lua 8\n";
 
-/* Plain text as mdoc: a sentence begins a line, and nothing in it is a macro or an escape. */
+/* A word as mdoc, in which nothing is a macro or an escape. */
+static size_t write_word(FILE *out, const char *word, size_t len)
+{
+    size_t column = len;
+
+    if (*word == '.' || *word == '\'')
+        column += (size_t)fprintf(out, "\\&");
+    for (size_t i = 0; i < len; i++) {
+        fputc(word[i], out);
+        if (word[i] == '\\')
+            column += (size_t)fprintf(out, "e");
+    }
+    return column;
+}
+
+/* Plain text as mdoc: each sentence begins a line. */
 static void write_sentences(FILE *out, const char *text)
 {
-    bool fresh = true;
+    size_t column = 0;
 
-    for (const char *at = text; *at; at++) {
-        bool ends = *at == ' ' && at > text && at[-1] == '.';
+    while (*text) {
+        size_t len = strcspn(text, " ");
 
-        if (fresh && (*at == '.' || *at == '\''))
-            fputs("\\&", out);
-        if (*at == '\\')
-            fputs("\\e", out);
-        else
-            fputc(ends ? '\n' : *at, out);
-        fresh = ends;
+        if (column + len > WIDTH) {
+            fputc('\n', out);
+            column = 0;
+        }
+        if (column > 0)
+            fputc(' ', out);
+        column += 1 + write_word(out, text, len);
+        if (text[len - 1] == '.')
+            column = WIDTH;
+        text += len + strspn(text + len, " ");
     }
     fputc('\n', out);
 }
