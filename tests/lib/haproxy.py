@@ -220,6 +220,10 @@ class HAProxy:
     def many(self, count, concurrency, **request):
         return http.many(self.port, count, concurrency, **request)
 
+    def kill(self):
+        """SIGKILL to the running process, as if its machine had gone."""
+        self.processes.pop().kill()
+
     def stop(self):
         for process in self.processes:
             if process.running():
