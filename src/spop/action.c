@@ -46,16 +46,15 @@ bool action_scope_find(struct span name, enum action_scope *scope)
 
 struct span action_split(struct span text, enum action_scope *scope)
 {
-    /* The longest scope has four letters, so the dot is among the first five bytes. */
-    const char *dot = memchr(text.at, '.', text.len < 5 ? text.len : 5);
-
-    if (!dot)
-        return text;
-
-    size_t len = (size_t)(dot - text.at);
-    if (!action_scope_find((struct span){text.at, len}, scope))
-        return text;
-    return (struct span){dot + 1, text.len - len - 1};
+#define X(id, number, scope_name)                                                                  \
+    if (text.len >= sizeof scope_name &&                                                           \
+        memcmp(text.at, scope_name ".", sizeof scope_name) == 0) {                                 \
+        *scope = SCOPE_##id;                                                                       \
+        return (struct span){text.at + sizeof scope_name, text.len - sizeof scope_name};           \
+    }
+    ACTION_SCOPES(X)
+#undef X
+    return text;
 }
 
 const char *action_name_fault(enum action_scope scope, struct span name)

@@ -13,12 +13,15 @@ bool message_check(struct wire payload, size_t *count)
 
 bool message_next(struct wire *payload, struct message *message)
 {
-    if (wire_done(payload))
+    struct wire at = *payload;
+
+    if (wire_done(&at))
         return false;
 
-    message->name = wire_string(payload);
-    message->nargs = wire_byte(payload);
-    message->args = *payload;
+    message->name = wire_string(&at);
+    message->nargs = wire_byte(&at);
+    message->args = at;
+    *payload = at;
     value_skip_pairs(payload, message->nargs);
     message->args.end = payload->at;
     return !payload->bad;

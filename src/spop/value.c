@@ -51,12 +51,18 @@ static inline uint64_t value_integer_get(struct wire *wire, unsigned type)
 
 static inline struct span value_fixed_get(struct wire *wire, size_t len)
 {
-    const uint8_t *at = wire_bytes(wire, len);
+    const uint8_t *at = wire->at;
 
-    return at ? (struct span){(const char *)at, len} : (struct span){"", 0};
+    if (len > wire_left(wire)) {
+        wire_fail(wire);
+        return (struct span){"", 0};
+    }
+    wire->at += len;
+    return (struct span){(const char *)at, len};
 }
 
-void value_get(struct wire *wire, struct value *value)
+/* The cursor is a caller's local one: inlined there, it lives in registers. */
+static inline void value_read(struct wire *wire, struct value *value)
 {
     uint8_t head = wire_byte(wire);
     unsigned type = head & TYPE_MASK;
@@ -89,6 +95,14 @@ void value_get(struct wire *wire, struct value *value)
     }
     if (!wire->bad)
         value->type = (enum value_type)type;
+}
+
+void value_get(struct wire *wire, struct value *value)
+{
+    struct wire at = *wire;
+
+    value_read(&at, value);
+    *wire = at;
 }
 
 void value_skip_pairs(struct wire *wire, unsigned count)
@@ -163,6 +177,20 @@ void value_put(struct wire_out *out, const struct value *value)
     }
 }
 
+/* "0." to "255.", for a copy of four bytes each. */
+#define TEN(head)                                                                                  \
+    head "0.", head "1.", head "2.", head "3.", head "4.", head "5.", head "6.", head "7.",        \
+        head "8.", head "9."
+#define HUNDRED(head)                                                                              \
+    TEN(head "0"), TEN(head "1"), TEN(head "2"), TEN(head "3"), TEN(head "4"), TEN(head "5"),      \
+        TEN(head "6"), TEN(head "7"), TEN(head "8"), TEN(head "9")
+
+static const char octets[256][5] = {
+    TEN(""),  TEN("1"), TEN("2"),     TEN("3"),  TEN("4"),  TEN("5"),  TEN("6"),  TEN("7"),
+    TEN("8"), TEN("9"), HUNDRED("1"), TEN("20"), TEN("21"), TEN("22"), TEN("23"), TEN("24"),
+    "250.",   "251.",   "252.",       "253.",    "254.",    "255.",
+};
+
 /* By hand: inet_ntop goes through vfprintf, and nearly every message has an address. */
 static size_t value_ipv4_text(const uint8_t *bytes, char *text)
 {
@@ -170,15 +198,10 @@ static size_t value_ipv4_text(const uint8_t *bytes, char *text)
 
     for (int i = 0; i < IPV4_LEN; i++) {
         unsigned number = bytes[i];
-        if (i > 0)
-            *at++ = '.';
-        if (number >= 100)
-            *at++ = (char)('0' + number / 100);
-        if (number >= 10)
-            *at++ = (char)('0' + number / 10 % 10);
-        *at++ = (char)('0' + number % 10);
+        memcpy(at, octets[number], 4);
+        at += 2 + (number > 9) + (number > 99);
     }
-    *at = '\0';
+    *--at = '\0';
     return (size_t)(at - text);
 }
 
@@ -206,11 +229,14 @@ bool value_ip_parse(enum value_type type, struct span text, uint8_t bytes[16])
 
 bool value_get_pair(struct wire *wire, struct span *key, struct value *value)
 {
-    if (wire_done(wire))
+    struct wire at = *wire;
+
+    if (wire_done(&at))
         return false;
-    *key = wire_string(wire);
-    value_get(wire, value);
-    return !wire->bad;
+    *key = wire_string(&at);
+    value_read(&at, value);
+    *wire = at;
+    return !at.bad;
 }
 
 void value_put_pair(struct wire_out *out, struct span key, const struct value *value)

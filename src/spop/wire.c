@@ -13,6 +13,11 @@ uint64_t wire_varint_rest(struct wire *wire, uint8_t first)
     uint64_t value = first, byte;
     unsigned shift = 4;
 
+    /* Two bytes reach 2287: ports, stream-ids, lengths. */
+    if (at != wire->end && *at < 128) {
+        wire->at = at + 1;
+        return value + ((uint64_t)*at << 4);
+    }
     for (;;) {
         if (at == wire->end)
             goto bad;

@@ -74,11 +74,14 @@ static inline const uint8_t *wire_bytes(struct wire *wire, uint64_t n)
     return at;
 }
 
+/* 0 on a bad cursor. */
 static inline uint8_t wire_byte(struct wire *wire)
 {
-    const uint8_t *at = wire_bytes(wire, 1);
-
-    return at ? *at : 0;
+    if (wire->at == wire->end) {
+        wire_fail(wire);
+        return 0;
+    }
+    return *wire->at++;
 }
 
 /* The rest of a varint whose first byte was 240 or more; wire_varint calls it. */
@@ -104,9 +107,14 @@ static inline uint64_t wire_varint(struct wire *wire)
 static inline struct span wire_string(struct wire *wire)
 {
     uint64_t len = wire_varint(wire);
-    const uint8_t *at = wire_bytes(wire, len);
+    const uint8_t *at = wire->at;
 
-    return at ? (struct span){(const char *)at, (size_t)len} : (struct span){"", 0};
+    if (len > wire_left(wire)) {
+        wire_fail(wire);
+        return (struct span){"", 0};
+    }
+    wire->at += len;
+    return (struct span){(const char *)at, (size_t)len};
 }
 
 /* ---- writing ---- */
