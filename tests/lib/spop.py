@@ -8,6 +8,7 @@ whatever they are given: a test that wants a malformed frame builds it from the 
         ack = client.notify("echo", ("value", ("int64", -1)))
         assert ack.vars() == {"txn.value": ("int64", -1)}
 """
+import fcntl
 import ipaddress
 import socket
 import struct
@@ -35,6 +36,9 @@ STATUS = {0: "normal", 1: "I/O error", 2: "a timeout occurred", 3: "frame is too
           9: "max-frame-size too big or too small", 10: "payload fragmentation is not supported",
           11: "invalid interlaced frames", 12: "frame-id not found", 13: "resource allocation error",
           99: "an unknown error occurred"}
+
+
+SIOCOUTQNSD = 0x894B            # linux/sockios.h: bytes of a socket that have not left yet
 
 
 class ProtocolError(AssertionError):
@@ -334,25 +338,26 @@ class Client:
         raise AssertionError(f"the agent still reads after {bound} times {len(data)} bytes")
 
     def await_read(self):
-        """Waits until the agent has read every byte sent so far (TCP only): what is written next
-        cannot share a read with it.  A connection the agent closed counts as read."""
-        here, there = self.sock.getsockname()[1], self.sock.getpeername()[1]
+        """Waits until the agent has read every byte sent so far (TCP only), so that what is sent next
+        does not share a read with it.  A connection that the agent closed counts as read."""
         deadline = time.monotonic() + self.timeout
-        while time.monotonic() < deadline:
-            unread = 0
-            with open("/proc/net/tcp") as table:
-                for line in table:
-                    fields = line.split()
-                    ports = [int(a.rsplit(":", 1)[1], 16) for a in fields[1:3] if ":" in a]
-                    sending, receiving = (fields[4] + ":").split(":")[:2]
-                    if ports == [there, here]:
-                        unread += int(receiving, 16)
-                    elif ports == [here, there]:
-                        unread += int(sending, 16)
-            if not unread:
-                return
-            time.sleep(0.001)
-        raise AssertionError("the agent does not read")
+        while self._unsent() or self._unread():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the agent does not read: {self._unread()} bytes wait for it")
+            time.sleep(0.0005)
+
+    def _unsent(self):
+        return struct.unpack("i", fcntl.ioctl(self.sock, SIOCOUTQNSD, bytes(4)))[0]
+
+    def _unread(self):
+        """The bytes in the receive queue of the agent's end, as /proc/net/tcp has it."""
+        ends = [f":{end[1]:04X}" for end in (self.sock.getpeername(), self.sock.getsockname())]
+        with open("/proc/net/tcp") as table:
+            for line in table:
+                _, local, remote, _, queues = line.split()[:5]
+                if local.endswith(ends[0]) and remote.endswith(ends[1]):
+                    return int(queues.split(":")[1], 16)
+        return 0
 
     def half_close(self):
         """No more bytes from us; the agent may still answer."""

@@ -48,7 +48,7 @@ class Player:
                 else:
                     self.direct(*step.words)
             except (AssertionError, OSError) as error:
-                raise Mismatch(f"{self.transcript.path.name}:{step.line}: {error}") from error
+                raise Mismatch(f"{self.transcript.path.name}:{step.line}: {error}") from None
         for name, client in self.connections.items():
             self.leave(name, client)
 
@@ -104,7 +104,7 @@ class Player:
             if client.agent_hello:
                 client.goodbye()
         except AssertionError as error:
-            raise Mismatch(f"{self.transcript.path.name}: at the end of connection {name!r}: {error}") from error
+            raise Mismatch(f"{self.transcript.path.name}: at the end of connection {name!r}: {error}") from None
         finally:
             client.close()
 

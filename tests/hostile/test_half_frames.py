@@ -1,0 +1,53 @@
+"""Peers that connect and hold half a HELLO: closed after hello-timeout, whatever they trickle."""
+import time
+import unittest
+
+from daemon import answers, assert_serves, start
+from lib import spop
+
+HELLO = spop.hello()
+
+
+class HalfFrames(unittest.TestCase):
+    def assert_given_up(self, client):
+        """Closed, with a word about it at the most."""
+        self.assertLessEqual({frame.status for frame in answers(client)}, {2})
+
+    def test_held(self):
+        """With nothing, half a length, half a frame: other clients are served meanwhile."""
+        with start("hello-timeout 700ms") as agent:
+            began = time.monotonic()
+            clients = [spop.Client(agent.address) for _ in range(60)]
+            for n, client in enumerate(clients):
+                client.send(HELLO[:(0, 3, 4, 11, len(HELLO) // 2, len(HELLO) - 1)[n % 6]])
+            assert_serves(agent)
+            for client in clients:
+                with client:
+                    self.assert_given_up(client)
+            self.assertGreater(time.monotonic() - began, 0.6)
+            assert_serves(agent)
+
+    def test_trickled(self):
+        """A byte now and then does not put the timeout off."""
+        with start("hello-timeout 500ms") as agent, spop.Client(agent.address) as client:
+            began = time.monotonic()
+            try:
+                for byte in HELLO[:-1]:
+                    client.send(bytes([byte]))
+                    time.sleep(0.05)
+            except ConnectionError:
+                pass
+            self.assertLess(time.monotonic() - began, 0.05 * len(HELLO) - 1)
+            assert_serves(agent)
+
+    def test_after_hello(self):
+        """Once greeted, half a NOTIFY may stay as long as it likes; the rest of it is welcome."""
+        with start("hello-timeout 200ms") as agent, spop.Client(agent.address) as client:
+            client.handshake()
+            whole = spop.notify(1, 1, spop.message("echo", ("v", 1)))
+            client.send(whole[:9])
+            with spop.Client(agent.address) as other:
+                self.assert_given_up(other)         # so long that a hello-timeout has passed
+            client.send(whole[9:])
+            self.assertEqual(client.ack((1, 1)).vars(), {"txn.v": ("int64", 1)})
+            client.goodbye()

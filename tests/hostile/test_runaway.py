@@ -1,0 +1,82 @@
+"""Handlers that never give up the CPU: each costs its message, three times through one script."""
+import unittest
+
+from daemon import HANDLERS, assert_serves, start
+from lib import spop
+
+RUNAWAYS = HANDLERS + """
+function spin()
+    while true do end
+end
+
+function stubborn()
+    while true do pcall(error) end
+end
+
+function caught()
+    while true do pcall(function() while true do end end) end
+end
+
+function metamethod()
+    local t = setmetatable({}, { __index = function(t, k) return t[k + 1] end })
+    while true do pcall(function() return t[1] end) end
+end
+
+function in_a_coroutine()
+    local co = coroutine.wrap(function() while true do end end)
+    while true do pcall(co) end
+end
+
+function in_a_close()
+    local guard <close> = setmetatable({}, { __close = function() while true do end end })
+    error("out of here")
+end
+
+function strings()
+    local n = 0
+    while true do n = n + #tostring(n) end
+end
+
+function after_a_wait()
+    spoa.sleep(0.001)
+    while true do end
+end
+"""
+
+
+class Runaway(unittest.TestCase):
+    def run_away(self, name):
+        with start("handler-cpu 50ms", "handler-timeout 10s", scripts=RUNAWAYS) as agent:
+            with spop.Client(agent.address) as client:
+                client.handshake()
+                for _ in range(3):
+                    ack = client.notify(name)
+                    self.assertEqual(ack.vars(), {"txn.spoa_error": ("str", "timeout")})
+                    self.assertEqual(client.notify("echo", ("v", 1)).vars(), {"txn.v": ("int64", 1)})
+                client.goodbye()
+            agent.wait_log(r"handlers\.lua:\d+")
+            assert_serves(agent)
+
+    def test_spin(self):
+        self.run_away("spin")
+
+    def test_stubborn(self):
+        self.run_away("stubborn")
+
+    def test_caught(self):
+        self.run_away("caught")
+
+    def test_metamethod(self):
+        self.run_away("metamethod")
+
+    def test_in_a_coroutine(self):
+        self.run_away("in-a-coroutine")
+
+    def test_in_a_close(self):
+        self.run_away("in-a-close")
+
+    def test_strings(self):
+        self.run_away("strings")
+
+    def test_after_a_wait(self):
+        self.run_away("after-a-wait")
