@@ -6,9 +6,10 @@ from lib.haproxy import HAProxy, VersionsCase
 LUA = """
 local waiting = 0
 function gather(args)
-    waiting = waiting + 1
-    local all = tonumber(args.all)
-    while waiting < all do spoa.sleep(0.01) end
+    if not args.path:find("alone") then
+        waiting = waiting + 1
+        while waiting < args.all do spoa.sleep(0.01) end
+    end
     return { ["txn.path"] = args.path }
 end
 """
@@ -19,6 +20,8 @@ def connections(version, key):
     with Agent(LUA, config=f"pipelining {key}\nhandler-timeout 20s") as agent, \
             HAProxy(version, agent, {"gather": f"args path=path all=int({ALL})"}, show={"path": "txn.t.path"},
                     timeout="20s") as haproxy:
+        # On a cold start HAProxy does not know yet what the agent can.
+        assert haproxy.get("/0/alone")["path"] == "/0/alone"
         replies = haproxy.many(ALL, ALL, path=lambda n: f"/{n}")
         assert [(r["path"], r["err"]) for r in replies] == [(f"/{n}", None) for n in range(ALL)], replies
         return haproxy.connections()
@@ -26,11 +29,12 @@ def connections(version, key):
 
 class Pipelining(VersionsCase):
     def each_off_takes_a_connection_a_request(self, version):
-        self.assertEqual(connections(version, "off"), ALL)
+        self.assertGreaterEqual(connections(version, "off"), ALL)
 
     def each_on_and_auto_answer_every_request(self, version):
         for key in ("on", "auto"):
-            self.assertLessEqual(connections(version, key), ALL)
+            # Where HAProxy does not like what it was told, it opens thousands.
+            self.assertLess(connections(version, key), 2 * ALL)
 
 
 class Multiplexer(VersionsCase):
