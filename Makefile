@@ -1,0 +1,160 @@
+# spoa-lua.  Front door: `make demo` and `make check`; `make` builds build/spoa-lua.
+#
+#   make            build/spoa-lua
+#   make demo       install what is missing, build, show it at work with a real HAProxy
+#   make check      install what is missing, build with sanitizers, run every test
+#   make lint format format-check valgrind fuzz docs ci-build clean
+
+VERSION := 0.1.0
+
+CC       ?= cc
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+WERROR   ?=
+OPTIMIZE ?= -O2 -g
+CFLAGS   ?=
+LDFLAGS  ?=
+
+# Lazily, so that `make check` can install pkg-config first.
+LUA_CFLAGS ?= $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
+LUA_LIBS   ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+# Statically: Debian's libev.so exports libevent's names, and any Lua module that brings
+# libevent along would get the wrong ones.
+LIBEV_LIBS ?= -l:libev.a
+CHECK_LIBS ?= $(shell pkg-config --cflags --libs check)
+
+# $(FLAVOUR) is a folder under build/: release, asan, valgrind or fuzz.
+FLAVOUR  ?= release
+OUT      := build/$(FLAVOUR)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+flags-release  := $(OPTIMIZE)
+flags-asan     := -O1 -g -DHEAP_POOLED=false $(SANITIZE)
+flags-valgrind := -O1 -g -DHEAP_POOLED=false
+flags-fuzz     := -O1 -g -DHEAP_POOLED=false $(SANITIZE) -fsanitize=fuzzer-no-link
+
+# What the program needs, then what whoever builds asks for.
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DSPOA_LUA_VERSION='"$(VERSION)"' -Isrc $(LUA_CFLAGS) $(WARNINGS) \
+             $(if $(WERROR),-Werror) $(flags-$(FLAVOUR)) $(CPPFLAGS) $(CFLAGS)
+# -E: Lua modules that are separate .so files use the program's own ev_* functions.
+ALL_LDFLAGS = $(flags-$(FLAVOUR)) -Wl,-E $(LDFLAGS)
+ALL_LIBS    = $(LUA_LIBS) $(LIBEV_LIBS) -lm
+
+SOURCES := $(wildcard src/*/*.c)
+OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
+UNIT    := $(wildcard tests/unit/*/test_*.c)
+FUZZ    := $(wildcard tests/fuzz/*.c)
+C_FILES := $(wildcard src/*.[ch] src/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
+LUA     := $(wildcard lua/*/*.lua conf/*.lua)
+
+.PHONY: all demo check programs lint format format-check valgrind fuzz docs ci-build clean
+.DELETE_ON_ERROR:
+
+all: build/spoa-lua build/config-doc
+
+build/spoa-lua: build/release/spoa-lua
+	ln -f $< $@
+
+build/config-doc: build/release/config-doc
+	ln -f $< $@
+
+ifneq ($(FLAVOUR),release)
+.PHONY: flavour
+flavour: $(OUT)/spoa-lua
+else
+build/asan/% build/valgrind/% build/fuzz/%: force
+	@$(MAKE) --no-print-directory FLAVOUR=$(word 2,$(subst /, ,$@)) $@
+.PHONY: force
+force:
+endif
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/spoa-lua: $(OUT)/src/main.o $(OBJECTS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(OUT)/config-doc: $(OUT)/tests/tools/config-doc.o $(OBJECTS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+# A unit test is a file found by its name; build/asan/unit/test_X.
+define unit-rule
+$(OUT)/unit/$(basename $(notdir $(1))): $(OUT)/$(1:.c=.o) $(OBJECTS)
+	@mkdir -p $$(@D)
+	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(ALL_LIBS) $(CHECK_LIBS)
+UNIT_PROGRAMS += $(OUT)/unit/$(basename $(notdir $(1)))
+endef
+UNIT_PROGRAMS :=
+$(foreach test,$(UNIT),$(eval $(call unit-rule,$(test))))
+
+$(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
+
+FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(OUT)/fuzz/%)
+
+# Everything the tests run, in this flavour.
+programs: $(if $(filter fuzz,$(FLAVOUR)),$(FUZZ_PROGRAMS),$(OUT)/spoa-lua $(UNIT_PROGRAMS))
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+
+# ---- the front door ----
+
+demo:
+	@.ci/deps build demo
+	@$(MAKE) --no-print-directory build/spoa-lua
+	@conf/demo/run
+
+check:
+	@.ci/deps build test
+	@$(MAKE) --no-print-directory FLAVOUR=asan programs
+	@$(MAKE) --no-print-directory FLAVOUR=fuzz CC=clang programs
+	@$(MAKE) --no-print-directory all
+	@tests/run $(TESTS)
+
+# ---- what keeps it clean ----
+
+lint:
+	@.ci/deps build lint
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --error-exitcode=1 -j2 -Isrc -DSPOA_LUA_VERSION='"x"' src
+	clang-tidy --quiet --warnings-as-errors='*' src/*.c src/*/*.c -- $(ALL_CFLAGS)
+	$(if $(LUA),luac5.4 -p $(LUA))
+	mandoc -Tlint -W warning doc/*.[1-9]
+
+format:
+	clang-format -i $(C_FILES)
+
+format-check:
+	@.ci/deps lint
+	clang-format --dry-run -Werror $(C_FILES)
+
+valgrind:
+	@.ci/deps build test
+	@$(MAKE) --no-print-directory FLAVOUR=valgrind programs
+	@tests/valgrind
+
+# make fuzz SECONDS=60: each target so long, from its corpus, new finds kept in build/.
+SECONDS ?= 60
+fuzz:
+	@.ci/deps build fuzz
+	@$(MAKE) --no-print-directory FLAVOUR=fuzz CC=clang programs
+	@for target in $(FUZZ:tests/fuzz/%.c=%); do \
+	    mkdir -p build/fuzz/found/$$target; \
+	    build/fuzz/fuzz/$$target -max_total_time=$(SECONDS) -print_final_stats=1 \
+	        -artifact_prefix=build/fuzz/ build/fuzz/found/$$target tests/fuzz/corpus/$$target \
+	        || exit 1; \
+	done
+
+docs: build/config-doc
+	build/config-doc example > spoa-lua.conf.example
+	build/config-doc manual > doc/spoa-lua.conf.5
+
+ci-build:
+	@.ci/deps build test
+	$(MAKE) clean
+	$(MAKE) CC=clang WERROR=1 all
+	$(MAKE) clean
+	$(MAKE) CC=gcc WERROR=1 all
+
+clean:
+	rm -rf build/release build/asan build/valgrind build/fuzz build/spoa-lua build/config-doc

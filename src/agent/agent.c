@@ -1,0 +1,101 @@
+#include "agent/agent.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* A read takes what is there up to a block.  Only connections with half a frame keep one,
+ * so few are ever in use. */
+#define IN_BLOCK (64 * 1024)
+#define IN_KEEP  16
+
+/* Output is in use from an answer to the end of the turn, on every connection that has any. */
+#define OUT_BLOCK (4 * 1024)
+#define OUT_KEEP  256
+
+/* Just before the loop blocks: everything that this turn has to say, one write each.  A
+ * flush may let held-back frames go on, which may have something to say again. */
+static void agent_turn(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    struct agent *agent = prepare->data;
+
+    (void)loop;
+    (void)events;
+    while (!LIST_EMPTY(&agent->dirty))
+        conn_flush(LIST_FIRST(&agent->dirty));
+    if (agent->draining && agent->nconns == 0 && agent->drained) {
+        void (*drained)(void *context) = agent->drained;
+
+        agent->drained = NULL;
+        drained(agent->drained_context);
+    }
+}
+
+struct agent *agent_new(struct ev_loop *loop, const struct agent_options *options,
+                        struct script *script)
+{
+    struct agent *agent = mem_zalloc(sizeof *agent);
+
+    agent->loop = loop;
+    agent->options = options;
+    agent->script = script;
+    buf_pool_init(&agent->in_pool, IN_BLOCK, IN_KEEP);
+    buf_pool_init(&agent->out_pool, OUT_BLOCK, OUT_KEEP);
+    LIST_INIT(&agent->conns);
+    LIST_INIT(&agent->dirty);
+    LIST_INIT(&agent->unused);
+    ev_prepare_init(&agent->turn, agent_turn);
+    agent->turn.data = agent;
+    ev_prepare_start(loop, &agent->turn);
+    return agent;
+}
+
+void agent_configure(struct agent *agent, const struct agent_options *options,
+                     struct script *script)
+{
+    script_retire(agent->script);
+    agent->options = options;
+    agent->script = script;
+}
+
+void agent_take(struct agent *agent, int fd, const char *peer)
+{
+    if (agent->nconns >= agent->options->max_connections) {
+        agent->counts.refused++;
+        log_limited(&agent->refusals, LEVEL_WARNING,
+                    "%s: closed: there are max-connections (%u) connections already", peer,
+                    agent->options->max_connections);
+        close(fd);
+        return;
+    }
+    agent->counts.connections++;
+    log_write(LEVEL_DEBUG, "%s: connected", peer);
+    conn_open(agent, fd, peer);
+}
+
+void agent_drain(struct agent *agent, void (*drained)(void *context), void *context)
+{
+    struct conn *conn;
+
+    agent->draining = true;
+    agent->drained = drained;
+    agent->drained_context = context;
+    LIST_FOREACH(conn, &agent->conns, entry)
+    conn_drain(conn);
+}
+
+void agent_free(struct agent *agent)
+{
+    while (!LIST_EMPTY(&agent->conns))
+        conn_close(LIST_FIRST(&agent->conns));
+    ev_prepare_stop(agent->loop, &agent->turn);
+    exchange_pool_clear(agent);
+    buf_pool_clear(&agent->in_pool);
+    buf_pool_clear(&agent->out_pool);
+    log_limit_flush(&agent->refusals, LEVEL_WARNING, "refused connections");
+    log_limit_flush(&agent->faults, LEVEL_WARNING, "connections");
+    log_limit_flush(&agent->unknowns, LEVEL_WARNING, "messages without a handler");
+    script_retire(agent->script);
+    free(agent);
+}

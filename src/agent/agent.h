@@ -1,0 +1,66 @@
+/*
+ * agent: all connections of one worker, and what they share.
+ *
+ * Owns the connections, the buffer pools and the turn of the loop in which all output
+ * leaves: an ev_prepare, so just before the loop blocks.  It accepts nothing itself; whoever
+ * does hands it the sockets.
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "agent/conn.h"
+#include "agent/exchange.h"
+#include "agent/options.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "script/script.h"
+
+/* What happened since the start.  One worker, one thread: no locks. */
+struct agent_counts {
+    uint64_t connections, healthchecks, refused; /* refused: HELLOs and over max-connections */
+    uint64_t notifies, acks;
+    uint64_t messages[TASK_BUSY + 1]; /* by result */
+    uint64_t unknown;                 /* messages without a handler */
+};
+
+struct agent {
+    struct ev_loop *loop;
+    const struct agent_options *options;
+    struct script *script; /* where new NOTIFYs go; owned */
+    struct buf_pool in_pool, out_pool;
+    struct conn_list conns, dirty;
+    unsigned nconns;
+    struct exchange_list unused;
+    ev_prepare turn;
+    bool draining;
+    void (*drained)(void *context);
+    void *drained_context;
+    struct agent_counts counts;
+    struct log_limit refusals, faults, unknowns;
+};
+
+/* Takes over the script; options must outlive the agent or be replaced by agent_configure. */
+struct agent *agent_new(struct ev_loop *loop, const struct agent_options *options,
+                        struct script *script);
+
+/* New options and scripts, from the next NOTIFY on.  Connections stay; the old script is
+ * retired. */
+void agent_configure(struct agent *agent, const struct agent_options *options,
+                     struct script *script);
+
+/* A new connection; fd is non-blocking and is the agent's from now on.  peer is copied. */
+void agent_take(struct agent *agent, int fd, const char *peer);
+
+/* Says goodbye on every connection as soon as nothing is in flight on it, and calls drained
+ * when the last is gone, from the loop. */
+void agent_drain(struct agent *agent, void (*drained)(void *context), void *context);
+
+/* Closes everything that is still there; in-flight handlers are cancelled. */
+void agent_free(struct agent *agent);
+
+#endif

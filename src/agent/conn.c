@@ -1,0 +1,428 @@
+#include "agent/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "base/mem.h"
+#include "spop/hello.h"
+
+/* No HELLO needs more; until there is one, this is all a peer can make us hold. */
+#define HELLO_FRAME_MAX 16384u
+
+/* A health check has no use for large frames, and HAProxy 3.1 and later announce one size
+ * there and accept only a smaller one. */
+#define HEALTHCHECK_FRAME_SIZE 4096u
+
+/* How long a peer may take to close after our last frame. */
+#define CLOSING_TIMEOUT 2.0
+
+/* ---- what is wanted of the socket and the clock ---- */
+
+static bool conn_may_read(const struct conn *conn)
+{
+    const struct agent_options *options = conn->agent->options;
+
+    return conn->state != CONN_RUNNING ||
+           (conn->pending < options->max_pending && buf_len(&conn->out) < options->max_output);
+}
+
+static void io_want(struct ev_loop *loop, ev_io *io, bool wanted)
+{
+    if (wanted == (bool)ev_is_active(io))
+        return;
+    if (wanted)
+        ev_io_start(loop, io);
+    else
+        ev_io_stop(loop, io);
+}
+
+static double conn_allowance(const struct conn *conn)
+{
+    const struct agent_options *options = conn->agent->options;
+
+    if (conn->state == CONN_HELLO)
+        return options->hello_timeout;
+    if (conn->state == CONN_CLOSING)
+        return CLOSING_TIMEOUT;
+    return conn->blocked ? options->write_timeout : 0;
+}
+
+/* The one place that decides which watchers run, after every event.  The timer is started
+ * anew only where conn_retime asked for it. */
+static void conn_arm(struct conn *conn)
+{
+    struct ev_loop *loop = conn->agent->loop;
+    double allowance = conn_allowance(conn);
+
+    io_want(loop, &conn->reader, conn_may_read(conn));
+    io_want(loop, &conn->writer, conn->blocked);
+    if (allowance > 0 && !ev_is_active(&conn->timer)) {
+        ev_timer_set(&conn->timer, allowance, 0);
+        ev_timer_start(loop, &conn->timer);
+    } else if (allowance <= 0) {
+        ev_timer_stop(loop, &conn->timer);
+    }
+}
+
+/* What the timer is for has changed, or there was progress. */
+static void conn_retime(struct conn *conn)
+{
+    ev_timer_stop(conn->agent->loop, &conn->timer);
+}
+
+static void conn_mark_dirty(struct conn *conn)
+{
+    if (conn->dirty)
+        return;
+    conn->dirty = true;
+    LIST_INSERT_HEAD(&conn->agent->dirty, conn, dirty_entry);
+}
+
+static void conn_enter(struct conn *conn, enum conn_state state)
+{
+    conn->state = state;
+    conn_retime(conn);
+    conn_mark_dirty(conn);
+}
+
+/* ---- output ---- */
+
+struct wire_out conn_output(struct conn *conn, size_t room)
+{
+    return wire_out_open(buf_room(&conn->out, room), room);
+}
+
+void conn_written(struct conn *conn, const struct wire_out *out)
+{
+    buf_added(&conn->out, (size_t)(out->at - (conn->out.bytes + conn->out.end)));
+    conn_mark_dirty(conn);
+}
+
+static void conn_put_disconnect(struct conn *conn, enum status status)
+{
+    struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
+
+    disconnect_put(&out, FRAME_AGENT_DISCONNECT, status);
+    conn_written(conn, &out);
+    conn_enter(conn, CONN_CLOSING);
+}
+
+void conn_refuse(struct conn *conn, enum status status)
+{
+    if (conn->state == CONN_CLOSING)
+        return;
+    log_limited(conn->state == CONN_HELLO ? &conn->agent->refusals : &conn->agent->faults,
+                LEVEL_WARNING, "%s: %s refused with status %d (%s)", conn->peer,
+                conn->state == CONN_HELLO ? "HELLO" : "connection", (int)status,
+                status_message(status));
+    if (conn->state == CONN_HELLO)
+        conn->agent->counts.refused++;
+    exchange_cancel_all(conn);
+    conn_put_disconnect(conn, status);
+}
+
+/* ---- frames ---- */
+
+/* HAProxy up to 3.0 offers `async` beside `pipelining`.  What offers `pipelining` alone is
+ * the multiplexer of 3.1 and later (or cannot be told from it), which freezes when 16 KiB of
+ * ACKs are there to be read at once; one stream at a time keeps far from that. */
+static bool grant_pipelining(const struct conn *conn, const struct hello *hello)
+{
+    if (!(hello->capabilities & HELLO_PIPELINING))
+        return false;
+    switch (conn->agent->options->pipelining) {
+    case PIPELINING_ON:
+        return true;
+    case PIPELINING_OFF:
+        return false;
+    case PIPELINING_AUTO:
+        break;
+    }
+    return hello->capabilities != HELLO_PIPELINING;
+}
+
+static void put_agent_hello(struct conn *conn, const struct hello *hello, uint32_t size)
+{
+    struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
+    unsigned capabilities = HELLO_FRAGMENTATION;
+
+    if (grant_pipelining(conn, hello))
+        capabilities |= HELLO_PIPELINING;
+    conn->single = !(capabilities & HELLO_PIPELINING) && hello->capabilities == HELLO_PIPELINING;
+    hello_put_agent(&out, size, capabilities);
+    conn_written(conn, &out);
+}
+
+static uint32_t lower(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static void frame_hello(struct conn *conn, const struct frame *frame)
+{
+    struct hello hello;
+    enum status status = STATUS_INVALID;
+
+    if (frame->type == FRAME_HAPROXY_HELLO && frame->flags == FRAME_FIN &&
+        frame->stream_id == 0 && frame->frame_id == 0)
+        status = hello_get(frame->payload, &hello);
+    if (status != STATUS_NORMAL) {
+        conn_refuse(conn, status);
+        return;
+    }
+    if (hello.healthcheck) {
+        conn->agent->counts.healthchecks++;
+        put_agent_hello(conn, &hello, lower(hello.max_frame_size, HEALTHCHECK_FRAME_SIZE));
+        conn_enter(conn, CONN_CLOSING);
+        return;
+    }
+    conn->max_frame_size = lower(hello.max_frame_size, conn->agent->options->max_frame_size);
+    free(conn->engine_id);
+    conn->engine_id = mem_strndup(hello.engine_id.at, hello.engine_id.len);
+    put_agent_hello(conn, &hello, conn->max_frame_size);
+    log_write(LEVEL_DEBUG, "%s: HELLO from engine '%s', frames up to %u bytes, %s", conn->peer,
+              conn->engine_id, (unsigned)conn->max_frame_size,
+              conn->single ? "one stream at a time" : "pipelining as offered");
+    conn_enter(conn, CONN_RUNNING);
+}
+
+static void frame_notify(struct conn *conn, const struct frame *frame)
+{
+    if (frame->flags & FRAME_ABORT)
+        return;
+    if (frame->flags & FRAME_FIN)
+        exchange_start(conn, frame->stream_id, frame->frame_id, frame->payload);
+    else
+        fragments_begin(conn, frame);
+}
+
+/* 0 is goodbye, 2 what HAProxy up to 3.0 says about a connection that was idle for long. */
+static void frame_disconnect(struct conn *conn, const struct frame *frame)
+{
+    struct span message;
+    uint32_t code;
+
+    disconnect_get(frame->payload, &code, &message);
+    log_limited(&conn->agent->faults,
+                code == STATUS_NORMAL || code == STATUS_TIMEOUT ? LEVEL_DEBUG : LEVEL_WARNING,
+                "%s: HAProxy disconnects with status %u (%.*s)", conn->peer, (unsigned)code,
+                (int)(message.len < 256 ? message.len : 256), message.at);
+    conn_enter(conn, CONN_LEAVING);
+}
+
+static void conn_frame(struct conn *conn, const struct frame *frame)
+{
+    if (conn->state == CONN_HELLO) {
+        frame_hello(conn, frame);
+        return;
+    }
+    switch (frame->type) {
+    case FRAME_NOTIFY:
+        frame_notify(conn, frame);
+        break;
+    case FRAME_UNSET:
+        fragments_add(conn, frame);
+        break;
+    case FRAME_HAPROXY_DISCONNECT:
+        frame_disconnect(conn, frame);
+        break;
+    case FRAME_HAPROXY_HELLO:
+    case FRAME_AGENT_HELLO:
+    case FRAME_AGENT_DISCONNECT:
+    case FRAME_ACK:
+        conn_refuse(conn, STATUS_INVALID);
+        break;
+    default:
+        break; /* SPOE.txt 3.2.2: an unknown type is skipped */
+    }
+}
+
+/* All whole frames that are here, as far as the bounds allow; true when they were what
+ * stopped it. */
+static bool conn_frames(struct conn *conn)
+{
+    struct frame frame;
+    size_t used;
+
+    while (conn->state <= CONN_RUNNING && conn_may_read(conn)) {
+        uint32_t max = conn->state == CONN_HELLO ? HELLO_FRAME_MAX : conn->max_frame_size;
+
+        switch (frame_get(buf_head(&conn->in), buf_len(&conn->in), max, &frame, &used)) {
+        case FRAME_OK:
+            conn_frame(conn, &frame);
+            buf_take(&conn->in, used);
+            break;
+        case FRAME_PARTIAL:
+            conn->need = used;
+            return false;
+        case FRAME_TOO_BIG:
+            conn_refuse(conn, STATUS_TOO_BIG);
+            return false;
+        case FRAME_INVALID:
+            conn_refuse(conn, STATUS_INVALID);
+            return false;
+        }
+    }
+    return conn->state <= CONN_RUNNING;
+}
+
+/* ---- events ---- */
+
+static void conn_lost(struct conn *conn)
+{
+    if (conn->pending)
+        log_limited(&conn->agent->faults, LEVEL_INFO,
+                    "%s: HAProxy went away; %u messages in flight are cancelled", conn->peer,
+                    conn->pending);
+    conn_close(conn);
+}
+
+static void conn_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct conn *conn = io->data;
+    size_t have = buf_len(&conn->in);
+    bool full;
+    ssize_t got = buf_fill(&conn->in, conn->fd, conn->need > have ? conn->need - have : 1, &full);
+
+    (void)loop;
+    (void)events;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0) {
+        /* A peer that closed its writing side may still read what is on its way. */
+        if (got == 0 && buf_len(&conn->out))
+            buf_flush(&conn->out, conn->fd);
+        conn_lost(conn);
+        return;
+    }
+    conn_frames(conn);
+    if (conn->state > CONN_RUNNING) {
+        buf_clear(&conn->in);
+        conn_mark_dirty(conn);
+    }
+    conn_arm(conn);
+}
+
+static void conn_writable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct conn *conn = io->data;
+
+    (void)loop;
+    (void)events;
+    conn->blocked = false;
+    conn_mark_dirty(conn);
+}
+
+static void conn_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct conn *conn = timer->data;
+
+    (void)loop;
+    (void)events;
+    if (conn->state == CONN_HELLO && buf_len(&conn->in)) {
+        conn_refuse(conn, STATUS_TIMEOUT);
+        conn_arm(conn);
+        return;
+    }
+    if (conn->blocked)
+        log_limited(&conn->agent->faults, LEVEL_WARNING,
+                    "%s: closed: it has not read any of %zu bytes for write-timeout", conn->peer,
+                    buf_len(&conn->out));
+    conn_lost(conn);
+}
+
+/* False when the connection is lost. */
+static bool conn_send(struct conn *conn)
+{
+    ssize_t sent;
+
+    if (conn->blocked || buf_len(&conn->out) == 0)
+        return true;
+    sent = buf_flush(&conn->out, conn->fd);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+        return false;
+    conn->blocked = buf_len(&conn->out) != 0;
+    if (sent > 0)
+        conn_retime(conn);
+    return true;
+}
+
+void conn_flush(struct conn *conn)
+{
+    bool held;
+
+    LIST_REMOVE(conn, dirty_entry);
+    conn->dirty = false;
+    held = buf_len(&conn->in) && conn_frames(conn);
+    if (!conn_send(conn)) {
+        conn_lost(conn);
+        return;
+    }
+    if (held && conn_may_read(conn))
+        conn_mark_dirty(conn);
+    if (conn->pending == 0 &&
+        (conn->state == CONN_LEAVING || (conn->agent->draining && conn->state <= CONN_RUNNING &&
+                                         buf_len(&conn->in) == 0)))
+        conn_put_disconnect(conn, STATUS_NORMAL);
+    else if (conn->state == CONN_CLOSING && buf_len(&conn->out) == 0)
+        shutdown(conn->fd, SHUT_WR);
+    conn_arm(conn);
+}
+
+void conn_answered(struct conn *conn)
+{
+    conn_mark_dirty(conn);
+}
+
+void conn_drain(struct conn *conn)
+{
+    conn_mark_dirty(conn);
+}
+
+/* ---- coming and going ---- */
+
+void conn_open(struct agent *agent, int fd, const char *peer)
+{
+    struct conn *conn = mem_zalloc(sizeof *conn);
+
+    conn->agent = agent;
+    conn->fd = fd;
+    conn->peer = mem_strndup(peer, strlen(peer));
+    conn->engine_id = mem_strndup("", 0);
+    buf_init(&conn->in, &agent->in_pool);
+    buf_init(&conn->out, &agent->out_pool);
+    LIST_INIT(&conn->exchanges);
+    fragments_init(&conn->fragments, conn);
+    ev_io_init(&conn->reader, conn_readable, fd, EV_READ);
+    ev_io_init(&conn->writer, conn_writable, fd, EV_WRITE);
+    ev_timer_init(&conn->timer, conn_overdue, 0, 0);
+    conn->reader.data = conn->writer.data = conn->timer.data = conn;
+    LIST_INSERT_HEAD(&agent->conns, conn, entry);
+    agent->nconns++;
+    conn_arm(conn);
+}
+
+void conn_close(struct conn *conn)
+{
+    struct agent *agent = conn->agent;
+
+    exchange_cancel_all(conn);
+    fragments_clear(conn);
+    ev_io_stop(agent->loop, &conn->reader);
+    ev_io_stop(agent->loop, &conn->writer);
+    ev_timer_stop(agent->loop, &conn->timer);
+    if (conn->dirty)
+        LIST_REMOVE(conn, dirty_entry);
+    LIST_REMOVE(conn, entry);
+    agent->nconns--;
+    buf_clear(&conn->in);
+    buf_clear(&conn->out);
+    close(conn->fd);
+    free(conn->peer);
+    free(conn->engine_id);
+    free(conn);
+}

@@ -1,0 +1,75 @@
+/*
+ * conn: one connection from HAProxy: its socket, its bytes in and out, its HELLO, its state.
+ *
+ * Bytes that come in become frames here, and NOTIFYs become exchanges.  Whatever goes out is
+ * appended to one buffer and leaves in conn_flush, called once per turn of the loop.
+ * conn_close alone frees a connection and all that is its own.
+ */
+#ifndef AGENT_CONN_H
+#define AGENT_CONN_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "agent/exchange.h"
+#include "agent/fragments.h"
+#include "base/buf.h"
+#include "spop/disconnect.h"
+#include "spop/frame.h"
+
+struct agent;
+
+enum conn_state {
+    CONN_HELLO,   /* connected; nothing but a HAPROXY-HELLO may come */
+    CONN_RUNNING, /* NOTIFYs are served */
+    CONN_LEAVING, /* HAProxy said goodbye: answers what is in flight, reads no more frames */
+    CONN_CLOSING, /* our last frame is on its way; then waits for the peer to close */
+};
+
+LIST_HEAD(conn_list, conn);
+
+struct conn {
+    LIST_ENTRY(conn) entry, dirty_entry;
+    struct agent *agent;
+    char *peer;
+    char *engine_id; /* "" until a HELLO had one */
+    int fd;
+    enum conn_state state;
+    bool dirty;   /* has output for this turn, or frames that were held back */
+    bool blocked; /* the socket takes no more output for now */
+    bool single;  /* HAProxy has one stream at a time here; see exchange_start */
+    uint32_t max_frame_size;
+    struct buf in, out;
+    size_t need; /* bytes in all that the frame at the head of `in` takes */
+    ev_io reader, writer;
+    ev_timer timer; /* the HELLO's, the blocked output's, or the closing's */
+    struct fragments fragments;
+    struct exchange_list exchanges;
+    unsigned pending; /* how many they are */
+};
+
+/* Adds a connection to its agent. */
+void conn_open(struct agent *agent, int fd, const char *peer);
+
+/* Cancels what is in flight, closes, frees. */
+void conn_close(struct conn *conn);
+
+/* Room for a frame of so many bytes at the end of the output; conn_written must follow. */
+struct wire_out conn_output(struct conn *conn, size_t room);
+void conn_written(struct conn *conn, const struct wire_out *out);
+
+/* An exchange ended: what was held back because of it may go on. */
+void conn_answered(struct conn *conn);
+
+/* Refuses the peer: AGENT-DISCONNECT with this status, and the end of the connection. */
+void conn_refuse(struct conn *conn, enum status status);
+
+/* The agent's turn: sends, and goes on with frames that were held back. */
+void conn_flush(struct conn *conn);
+
+/* Goodbye with status 0 as soon as nothing is in flight. */
+void conn_drain(struct conn *conn);
+
+#endif

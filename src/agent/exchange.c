@@ -1,0 +1,308 @@
+#include "agent/exchange.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "base/mem.h"
+#include "spop/message.h"
+
+/* More than any configuration of HAProxy can name, and a bound for what a peer can make us
+ * remember of one NOTIFY. */
+#define MESSAGES_MAX 1024
+
+/* One message's part. */
+struct reply {
+    struct task *task; /* while it waits */
+    struct handler *handler;
+    size_t at, len; /* its actions in `kept` */
+};
+
+struct exchange {
+    LIST_ENTRY(exchange) entry;
+    struct conn *conn;
+    struct task_context context;
+    bool late; /* HAProxy has given up on it: its ACK carries nothing */
+    unsigned nmessages, left;
+    enum task_result failure; /* of the first message that failed */
+    struct reply *replies;    /* &only, or allocated */
+    struct reply only;
+    struct span direct; /* a single message's actions, still where the task left them */
+    uint8_t *kept;      /* the actions of several messages, in the order they ended */
+    size_t kept_len, kept_cap;
+};
+
+/* ---- memory ---- */
+
+static struct exchange *exchange_new(struct conn *conn, unsigned nmessages)
+{
+    struct exchange *exchange = LIST_FIRST(&conn->agent->unused);
+
+    if (exchange)
+        LIST_REMOVE(exchange, entry);
+    else
+        exchange = mem_alloc(sizeof *exchange);
+    memset(exchange, 0, sizeof *exchange);
+    exchange->conn = conn;
+    exchange->nmessages = nmessages;
+    exchange->left = nmessages + 1; /* one for exchange_start itself */
+    exchange->replies = &exchange->only;
+    if (nmessages > 1)
+        exchange->replies = mem_zalloc(nmessages * sizeof *exchange->replies);
+    LIST_INSERT_HEAD(&conn->exchanges, exchange, entry);
+    conn->pending++;
+    return exchange;
+}
+
+static void exchange_free(struct exchange *exchange)
+{
+    struct conn *conn = exchange->conn;
+
+    LIST_REMOVE(exchange, entry);
+    conn->pending--;
+    if (exchange->replies != &exchange->only)
+        free(exchange->replies);
+    free(exchange->kept);
+    LIST_INSERT_HEAD(&conn->agent->unused, exchange, entry);
+}
+
+void exchange_pool_clear(struct agent *agent)
+{
+    while (!LIST_EMPTY(&agent->unused)) {
+        struct exchange *exchange = LIST_FIRST(&agent->unused);
+
+        LIST_REMOVE(exchange, entry);
+        free(exchange);
+    }
+}
+
+/* ---- the ACK ---- */
+
+/* What the error variable's set-var takes at the most ("too_big" and "timeout" are the
+ * longest reasons). */
+static size_t error_room(const struct agent_options *options)
+{
+    return 3 + 1 + options->error_name.len + 1 + 1 + 7;
+}
+
+/* The bytes of actions an ACK can have.  HAProxy 3.1 and later freeze on a frame of exactly
+ * max-frame-size, so one byte less. */
+static size_t ack_room(const struct conn *conn, uint64_t stream_id, uint64_t frame_id)
+{
+    return conn->max_frame_size - 1 - (1 + 4) - wire_varint_size(stream_id) -
+           wire_varint_size(frame_id);
+}
+
+static void put_error(struct wire_out *out, const struct agent_options *options,
+                      enum task_result why)
+{
+    struct value value = value_bytes(VALUE_STR, span_of(task_result_name(why)));
+
+    action_put_set(out, options->error_scope, options->error_name, &value);
+}
+
+void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
+                     enum task_result why)
+{
+    const struct agent_options *options = conn->agent->options;
+    struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + error_room(options));
+    uint8_t *begin = frame_begin(&out, FRAME_ACK, FRAME_FIN | FRAME_ABORT, stream_id, frame_id);
+
+    put_error(&out, options, why);
+    frame_end(&out, begin);
+    conn_written(conn, &out);
+    conn->agent->counts.acks++;
+}
+
+/* Several messages: what fits, in message order, with room left for the error variable. */
+static void put_kept(struct exchange *exchange, struct wire_out *out, size_t room)
+{
+    for (unsigned i = 0; i < exchange->nmessages; i++) {
+        const struct reply *reply = &exchange->replies[i];
+
+        if (reply->len > room) {
+            if (exchange->failure == TASK_OK)
+                exchange->failure = TASK_TOO_BIG;
+            log_limited(&reply->handler->failures, LEVEL_ERR,
+                        "message %s (stream %" PRIu64 ", frame %" PRIu64
+                        ", %s): too_big: with those of the messages before it, its actions do "
+                        "not fit an ACK",
+                        reply->handler->message, exchange->context.stream_id,
+                        exchange->context.frame_id, exchange->context.peer);
+            continue;
+        }
+        wire_put_bytes(out, exchange->kept + reply->at, reply->len);
+        room -= reply->len;
+    }
+}
+
+static void exchange_answer(struct exchange *exchange)
+{
+    struct conn *conn = exchange->conn;
+    const struct agent_options *options = conn->agent->options;
+    const struct task_context *context = &exchange->context;
+    size_t room = ack_room(conn, context->stream_id, context->frame_id);
+    size_t size = exchange->direct.len + exchange->kept_len + error_room(options);
+    struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + size);
+    uint8_t *begin =
+        frame_begin(&out, FRAME_ACK, FRAME_FIN, context->stream_id, context->frame_id);
+
+    if (!exchange->late) {
+        wire_put_bytes(&out, exchange->direct.at, exchange->direct.len);
+        if (exchange->kept)
+            put_kept(exchange, &out, room - error_room(options));
+        if (exchange->failure != TASK_OK)
+            put_error(&out, options, exchange->failure);
+    }
+    frame_end(&out, begin);
+    conn_written(conn, &out);
+    conn->agent->counts.acks++;
+    exchange_free(exchange);
+    conn_answered(conn);
+}
+
+/* ---- the messages ---- */
+
+static void keep_actions(struct exchange *exchange, struct reply *reply, struct span actions)
+{
+    size_t need = exchange->kept_len + actions.len;
+
+    if (need > exchange->kept_cap) {
+        exchange->kept_cap = need * 2;
+        exchange->kept = mem_resize(exchange->kept, exchange->kept_cap);
+    }
+    reply->at = exchange->kept_len;
+    reply->len = actions.len;
+    memcpy(exchange->kept + reply->at, actions.at, actions.len);
+    exchange->kept_len = need;
+}
+
+static void message_failed(struct exchange *exchange, struct handler *handler,
+                           const struct task_report *report)
+{
+    if (exchange->failure == TASK_OK)
+        exchange->failure = report->result;
+    log_limited(&handler->failures, LEVEL_ERR,
+                "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
+                handler->message ? handler->message : handler->name,
+                exchange->context.stream_id, exchange->context.frame_id, exchange->context.peer,
+                task_result_name(report->result), report->text);
+}
+
+static void exchange_settle(struct exchange *exchange)
+{
+    if (--exchange->left == 0)
+        exchange_answer(exchange);
+}
+
+/* A task_done_fn. */
+static void message_done(void *owner, unsigned slot, const struct task_report *report)
+{
+    struct exchange *exchange = owner;
+    struct reply *reply = &exchange->replies[slot];
+
+    exchange->conn->agent->counts.messages[report->result]++;
+    reply->task = NULL;
+    if (report->result != TASK_OK)
+        message_failed(exchange, reply->handler, report);
+    else if (exchange->nmessages == 1)
+        exchange->direct = report->actions;
+    else if (report->actions.len)
+        keep_actions(exchange, reply, report->actions);
+    exchange_settle(exchange);
+}
+
+static void message_unknown(struct conn *conn, struct span name, bool first)
+{
+    conn->agent->counts.unknown++;
+    if (first)
+        log_limited(&conn->agent->unknowns, LEVEL_WARNING,
+                    "message '%.*s' (%s) has no handler, so it sets nothing: define a global "
+                    "function of that name in a script (other characters than letters and "
+                    "digits as _)",
+                    (int)name.len, name.at, conn->peer);
+}
+
+static void message_start(struct exchange *exchange, const struct message *message,
+                          unsigned slot, size_t room)
+{
+    struct conn *conn = exchange->conn;
+    struct script *script = conn->agent->script;
+    bool first;
+    struct task_call call = {
+        .handler = handler_find(&script->handlers, message->name, &first),
+        .message = message,
+        .context = &exchange->context,
+        .room = room,
+        .done = message_done,
+        .owner = exchange,
+        .slot = slot,
+    };
+
+    if (!call.handler) {
+        message_unknown(conn, message->name, first);
+        exchange->left--;
+        return;
+    }
+    exchange->replies[slot].handler = call.handler;
+    exchange->replies[slot].task = task_start(script, &call);
+}
+
+/*
+ * HAProxy 3.1 and later, without pipelining, has one stream a connection: a NOTIFY behind an
+ * unanswered one tells that HAProxy has given up on that.  Nobody reads the older one's
+ * actions any more, and together with the next ACK they might be the 16 KiB that freeze
+ * HAProxy's multiplexer, so it is answered without them.
+ */
+static void mark_late(struct conn *conn)
+{
+    struct exchange *older;
+
+    if (!conn->single)
+        return;
+    LIST_FOREACH(older, &conn->exchanges, entry)
+    older->late = true;
+}
+
+void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
+                    struct wire payload)
+{
+    const struct agent_options *options = conn->agent->options;
+    size_t room = ack_room(conn, stream_id, frame_id);
+    struct exchange *exchange;
+    struct message message;
+    size_t count;
+
+    if (!message_check(payload, &count) || count > MESSAGES_MAX) {
+        conn_refuse(conn, STATUS_INVALID);
+        return;
+    }
+    conn->agent->counts.notifies++;
+    mark_late(conn);
+    exchange = exchange_new(conn, (unsigned)count);
+    exchange->context = (struct task_context){
+        .peer = conn->peer,
+        .engine_id = span_of(conn->engine_id),
+        .stream_id = stream_id,
+        .frame_id = frame_id,
+    };
+    if (count > 1)
+        room -= error_room(options);
+    for (unsigned slot = 0; message_next(&payload, &message); slot++)
+        message_start(exchange, &message, slot, room);
+    exchange_settle(exchange);
+}
+
+void exchange_cancel_all(struct conn *conn)
+{
+    while (!LIST_EMPTY(&conn->exchanges)) {
+        struct exchange *exchange = LIST_FIRST(&conn->exchanges);
+
+        for (unsigned i = 0; i < exchange->nmessages; i++) {
+            if (exchange->replies[i].task)
+                task_cancel(exchange->replies[i].task);
+        }
+        exchange_free(exchange);
+    }
+}

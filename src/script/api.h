@@ -1,0 +1,21 @@
+/*
+ * api: the global table `spoa`, and the standard functions that mean something else in an
+ * agent.  One file a subject, one row each in api.c.
+ *
+ * An api_*_open function finds the table `spoa` on top of the stack and leaves it there.
+ */
+#ifndef SCRIPT_API_H
+#define SCRIPT_API_H
+
+#include <lua.h>
+
+/* Makes `spoa` and opens every row; may raise. */
+void api_open(lua_State *lua);
+
+void api_value_open(lua_State *lua);     /* null, unset, bool ... bin, type */
+void api_sleep_open(lua_State *lua);     /* sleep */
+void api_log_open(lua_State *lua);       /* log; print */
+void api_coroutine_open(lua_State *lua); /* coroutine.resume, wrap, close */
+void api_guard_open(lua_State *lua);     /* os.exit */
+
+#endif
