@@ -344,6 +344,8 @@ START_TEST(what_is_no_address_is_not_parsed)
         {VALUE_IPV6, BYTES("[::1]")},
         {VALUE_IPV6, BYTES("1:2:3:4:5:6:7:8:9")},
         {VALUE_IPV6, BYTES("0000:0000:0000:0000:0000:0000:0000:0000:00000000000000")},
+        {VALUE_IPV6, BYTES("0000:0000:0000:0000:0000:0000:0000:0000:000000")},  /* 46 bytes */
+        {VALUE_IPV6, BYTES("0000:0000:0000:0000:0000:0000:0000:0000:0000000")}, /* 47 bytes */
         {VALUE_STR, BYTES("1.2.3.4")},
         {VALUE_NULL, BYTES("::")},
     };
@@ -390,6 +392,37 @@ START_TEST(pairs_are_read_to_the_end_of_the_list)
     ck_assert(same(&value, &(struct value){VALUE_STR, 0, {"c", 1}}));
     ck_assert(!value_get_pair(&wire, &key, &value));
     ck_assert(!wire.bad);
+}
+END_TEST
+
+START_TEST(pair_with_a_bad_half_is_none)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } rows[] = {
+        {BYTES("\x02"
+               "a")},
+        {BYTES("\x01"
+               "a")},
+        {BYTES("\x01"
+               "a\x0a")},
+        {BYTES("\x01"
+               "a\x08\x02"
+               "b")},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t *block = exact_new(rows[i].bytes, rows[i].len);
+        struct wire wire = wire_open(block, rows[i].len);
+        struct span key;
+        struct value value;
+        ck_assert_msg(!value_get_pair(&wire, &key, &value), "row %zu is a pair", i);
+        ck_assert(wire.bad);
+        ck_assert_uint_eq(value.type, VALUE_NULL);
+        ck_assert(!value_get_pair(&wire, &key, &value));
+        exact_free(block, rows[i].len);
+    }
 }
 END_TEST
 
@@ -461,5 +494,5 @@ UNIT_MAIN("value", value_is_written_exactly, value_is_read_exactly, value_cut_is
           types_have_names_and_are_found_by_them, addresses_are_written_as_inet_ntop_does,
           every_byte_of_an_ipv4_is_written, what_is_no_address_has_no_text,
           what_is_no_address_is_not_parsed, address_text_ends_with_its_span,
-          pairs_are_read_to_the_end_of_the_list, pairs_cut_are_bad,
+          pairs_are_read_to_the_end_of_the_list, pair_with_a_bad_half_is_none, pairs_cut_are_bad,
           skipping_stops_where_reading_does, pair_is_written_as_it_is_read)
