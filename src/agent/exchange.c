@@ -43,11 +43,16 @@ static struct exchange *exchange_new(struct conn *conn, unsigned nmessages)
         LIST_REMOVE(exchange, entry);
     else
         exchange = mem_alloc(sizeof *exchange);
-    memset(exchange, 0, sizeof *exchange);
     exchange->conn = conn;
+    exchange->late = false;
     exchange->nmessages = nmessages;
     exchange->left = nmessages + 1; /* one for exchange_start itself */
+    exchange->failure = TASK_OK;
+    exchange->only = (struct reply){0};
     exchange->replies = &exchange->only;
+    exchange->direct = (struct span){"", 0};
+    exchange->kept = NULL;
+    exchange->kept_len = exchange->kept_cap = 0;
     if (nmessages > 1)
         exchange->replies = mem_zalloc(nmessages * sizeof *exchange->replies);
     LIST_INSERT_HEAD(&conn->exchanges, exchange, entry);
@@ -289,8 +294,13 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
     };
     if (count > 1)
         room -= error_room(options);
-    for (unsigned slot = 0; message_next(&payload, &message); slot++)
+    for (unsigned slot = 0; slot < count; slot++) {
+        if (slot + 1 < count)
+            message_next(&payload, &message);
+        else
+            message_last(&payload, &message);
         message_start(exchange, &message, slot, room);
+    }
     exchange_settle(exchange);
 }
 

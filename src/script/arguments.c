@@ -10,16 +10,16 @@
 #define ARGS_MAX    255 /* nb-args is one byte */
 #define LAYOUTS_MAX 16  /* of one handler; the one not used for longest makes room */
 
-/* Keys of a layout's metatable that no script can name. */
-static const char types_key, names_key;
+/* A key of a layout's metatable that no script can name. */
+static const char types_key;
 
 struct layout {
     TAILQ_ENTRY(layout) entry;
-    int meta; /* a reference in the registry to the metatable */
+    int meta, names; /* references in the registry: the metatable, the keys by position */
     unsigned nargs;
     uint8_t *types;
     size_t *lens;
-    char *names; /* one behind the other */
+    char *spelled; /* the names, one behind the other */
 };
 
 struct argument {
@@ -29,7 +29,7 @@ struct argument {
 
 static bool layout_fits(const struct layout *layout, const struct argument *args, unsigned n)
 {
-    const char *name = layout->names;
+    const char *name = layout->spelled;
 
     if (layout->nargs != n)
         return false;
@@ -48,7 +48,7 @@ static void layout_free(struct handler *handler, struct layout *layout)
     handler->nlayouts--;
     free(layout->types);
     free(layout->lens);
-    free(layout->names);
+    free(layout->spelled);
     free(layout);
 }
 
@@ -73,9 +73,11 @@ static void push_key(lua_State *lua, const struct argument *arg, unsigned positi
         lua_pushfstring(lua, "arg(%d)", (int)position);
 }
 
-/* meta[&types_key] = { [1] = "ipv4", client_ip = "ipv4", ... }, meta[&names_key] = { ... } */
-static void push_metatable(lua_State *lua, const struct argument *args, unsigned n)
+/* Pushes { "client_ip", ... } and, above it, the metatable, whose [&types_key] is
+ * { [1] = "ipv4", client_ip = "ipv4", ... }. */
+static void push_layout(lua_State *lua, const struct argument *args, unsigned n)
 {
+    lua_createtable(lua, (int)n, 0);
     lua_createtable(lua, 0, 4);
     lua_pushinteger(lua, (lua_Integer)n);
     lua_pushcclosure(lua, args_len, 1);
@@ -83,17 +85,15 @@ static void push_metatable(lua_State *lua, const struct argument *args, unsigned
     lua_pushliteral(lua, "spoa.args");
     lua_setfield(lua, -2, "__metatable");
     lua_createtable(lua, (int)n, (int)n);
-    lua_createtable(lua, (int)n, 0);
     for (unsigned i = 0; i < n; i++) {
-        lua_pushstring(lua, value_type_name(args[i].value.type));
         push_key(lua, &args[i], i);
         lua_pushvalue(lua, -1);
+        lua_rawseti(lua, -5, (lua_Integer)i + 1);
+        lua_pushstring(lua, value_type_name(args[i].value.type));
+        lua_pushvalue(lua, -1);
         lua_rawseti(lua, -4, (lua_Integer)i + 1);
-        lua_pushvalue(lua, -2);
-        lua_rawset(lua, -5);
-        lua_rawseti(lua, -3, (lua_Integer)i + 1);
+        lua_rawset(lua, -3);
     }
-    lua_rawsetp(lua, -3, &names_key);
     lua_rawsetp(lua, -2, &types_key);
 }
 
@@ -102,12 +102,14 @@ static struct layout *layout_new(lua_State *lua, struct handler *handler,
 {
     struct layout *layout;
     size_t total = 0;
-    int meta;
+    int meta, names;
 
-    push_metatable(lua, args, n);
-    meta = luaL_ref(lua, LUA_REGISTRYINDEX); /* the last that can raise */
+    push_layout(lua, args, n);
+    meta = luaL_ref(lua, LUA_REGISTRYINDEX);
+    names = luaL_ref(lua, LUA_REGISTRYINDEX); /* the last that can raise */
     layout = mem_zalloc(sizeof *layout);
     layout->meta = meta;
+    layout->names = names;
     layout->nargs = n;
     layout->types = mem_alloc(n * sizeof *layout->types);
     layout->lens = mem_alloc(n * sizeof *layout->lens);
@@ -116,10 +118,10 @@ static struct layout *layout_new(lua_State *lua, struct handler *handler,
         layout->lens[i] = args[i].name.len;
         total += args[i].name.len;
     }
-    layout->names = mem_alloc(total);
+    layout->spelled = mem_alloc(total);
     total = 0;
     for (unsigned i = 0; i < n; i++) {
-        memcpy(layout->names + total, args[i].name.at, args[i].name.len);
+        memcpy(layout->spelled + total, args[i].name.at, args[i].name.len);
         total += args[i].name.len;
     }
     TAILQ_INSERT_HEAD(&handler->layouts, layout, entry);
@@ -145,6 +147,7 @@ static const struct layout *layout_of(lua_State *lua, struct handler *handler,
     if (handler->nlayouts == LAYOUTS_MAX) {
         layout = TAILQ_LAST(&handler->layouts, layouts);
         luaL_unref(lua, LUA_REGISTRYINDEX, layout->meta);
+        luaL_unref(lua, LUA_REGISTRYINDEX, layout->names);
         layout_free(handler, layout);
     }
     return layout_new(lua, handler, args, n);
@@ -154,17 +157,17 @@ void arguments_push(lua_State *lua, struct handler *handler, const struct messag
 {
     struct argument args[ARGS_MAX];
     struct wire wire = message->args;
+    const struct layout *layout;
     unsigned n = 0;
     int table, names;
 
     while (n < ARGS_MAX && value_get_pair(&wire, &args[n].name, &args[n].value))
         n++;
-    luaL_checkstack(lua, 6, "too deep to build arguments");
+    layout = layout_of(lua, handler, args, n);
     lua_createtable(lua, (int)n, (int)n);
     table = lua_gettop(lua);
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, layout_of(lua, handler, args, n)->meta);
-    lua_rawgetp(lua, -1, &names_key);
-    names = table + 2;
+    names = table + 1;
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, layout->names);
     for (unsigned i = 0; i < n; i++) {
         lua_rawgeti(lua, names, (lua_Integer)i + 1);
         convert_push(lua, &args[i].value);
@@ -172,8 +175,9 @@ void arguments_push(lua_State *lua, struct handler *handler, const struct messag
         lua_rawseti(lua, table, (lua_Integer)i + 1);
         lua_rawset(lua, table);
     }
-    lua_pop(lua, 1);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, layout->meta);
     lua_setmetatable(lua, table);
+    lua_settop(lua, table);
 }
 
 void arguments_push_type(lua_State *lua, int args, int key)

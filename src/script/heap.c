@@ -20,18 +20,19 @@ void heap_clear(struct heap *heap)
     }
 }
 
-static size_t class_of(size_t size)
+/* The list that blocks of this size are on. */
+static inline void **list_of(struct heap *heap, size_t size)
 {
-    return (size + HEAP_STEP - 1) / HEAP_STEP;
+    return &heap->unused[(size + HEAP_STEP - 1) / HEAP_STEP];
 }
 
-/* Cuts one more block of a class; the rest of a chunk that is too small is left unused. */
-static void *small_cut(struct heap *heap, size_t class)
+/* Cuts one more small block; the rest of a chunk that is too small is left unused. */
+static void *small_cut(struct heap *heap, size_t size)
 {
-    size_t size = class * HEAP_STEP;
+    size_t room = (size + HEAP_STEP - 1) / HEAP_STEP * HEAP_STEP;
     char *block;
 
-    if (size > (size_t)(heap->cut_end - heap->cut)) {
+    if (room > (size_t)(heap->cut_end - heap->cut)) {
         char *chunk = malloc(HEAP_CHUNK);
 
         if (!chunk)
@@ -42,34 +43,35 @@ static void *small_cut(struct heap *heap, size_t class)
         heap->cut_end = chunk + HEAP_CHUNK;
     }
     block = heap->cut;
-    heap->cut += size;
+    heap->cut += room;
     return block;
 }
 
-static void *block_new(struct heap *heap, size_t size)
+static inline void *block_new(struct heap *heap, size_t size)
 {
-    size_t class = class_of(size);
-    void *block;
+    void **list, *block;
 
     if (size > heap->small)
         return malloc(size);
-    block = heap->unused[class];
+    list = list_of(heap, size);
+    block = *list;
     if (!block)
-        return small_cut(heap, class);
-    memcpy(&heap->unused[class], block, sizeof block);
+        return small_cut(heap, size);
+    memcpy(list, block, sizeof *list);
     return block;
 }
 
-static void block_free(struct heap *heap, void *block, size_t size)
+static inline void block_free(struct heap *heap, void *block, size_t size)
 {
-    size_t class = class_of(size);
+    void **list;
 
     if (size > heap->small) {
         free(block);
         return;
     }
-    memcpy(block, &heap->unused[class], sizeof block);
-    heap->unused[class] = block;
+    list = list_of(heap, size);
+    memcpy(block, list, sizeof *list);
+    *list = block;
 }
 
 static void *block_resize(struct heap *heap, void *old, size_t old_size, size_t size)
@@ -78,7 +80,8 @@ static void *block_resize(struct heap *heap, void *old, size_t old_size, size_t 
 
     if (old_size > heap->small && size > heap->small)
         return realloc(old, size);
-    if (old_size <= heap->small && size <= heap->small && class_of(old_size) == class_of(size))
+    if (old_size <= heap->small && size <= heap->small &&
+        list_of(heap, old_size) == list_of(heap, size))
         return old;
     block = block_new(heap, size);
     if (!block)
@@ -92,14 +95,15 @@ void *heap_alloc(void *ud, void *block, size_t old_size, size_t new_size)
 {
     struct heap *heap = ud;
 
-    if (!block)
-        old_size = 0; /* Lua passes the kind of object there */
     if (new_size == 0) {
-        if (block)
-            block_free(heap, block, old_size);
+        if (!block)
+            return NULL;
         heap->used -= old_size;
+        block_free(heap, block, old_size);
         return NULL;
     }
+    if (!block)
+        old_size = 0; /* Lua passes the kind of object there */
     if (new_size > old_size && new_size - old_size > heap->limit - heap->used)
         return NULL;
     block = block ? block_resize(heap, block, old_size, new_size) : block_new(heap, new_size);

@@ -16,28 +16,34 @@ static void variable_fault(lua_State *lua, enum action_scope scope, struct span 
     luaL_error(lua, "variable '%s.%s' %s", action_scope_name(scope), lua_tostring(lua, -1), fault);
 }
 
+static void put_typed(struct results *results, enum action_scope scope, struct span name,
+                      const struct typed *typed)
+{
+    if (typed->unset) {
+        action_put_unset(results->out, scope, name);
+        return;
+    }
+    action_put_head(results->out, scope, name);
+    wire_put_bytes(results->out, typed->bytes, typed->len);
+}
+
 /* The value is on top of the stack and stays there. */
 static void put_variable(struct results *results, enum action_scope scope, struct span name)
 {
     lua_State *lua = results->lua;
     const char *fault = action_name_fault(scope, name);
-    const struct typed *typed = NULL;
+    const struct typed *typed;
     struct value value;
 
-    if (!fault && lua_type(lua, -1) == LUA_TUSERDATA)
-        typed = convert_typed(lua, -1);
-    if (!fault && !typed)
-        fault = convert_plain(lua, -1, &value);
     if (fault)
         variable_fault(lua, scope, name, fault);
-    if (!typed) {
+    fault = convert_plain(lua, -1, &value);
+    if (!fault)
         action_put_set(results->out, scope, name, &value);
-    } else if (typed->unset) {
-        action_put_unset(results->out, scope, name);
-    } else {
-        action_put_head(results->out, scope, name);
-        wire_put_bytes(results->out, typed->bytes, typed->len);
-    }
+    else if ((typed = convert_typed(lua, -1)) != NULL)
+        put_typed(results, scope, name, typed);
+    else
+        variable_fault(lua, scope, name, fault);
 }
 
 static struct span key_of(lua_State *lua, int index)
@@ -79,24 +85,21 @@ static void put_entry(struct results *results, enum action_scope default_scope)
     put_variable(results, scope, key);
 }
 
-void results_put(lua_State *lua, int index, enum action_scope default_scope,
-                 struct wire_out *out)
+void results_put(lua_State *lua, enum action_scope default_scope, struct wire_out *out)
 {
     struct results results = {lua, out};
+    int type = lua_type(lua, -1);
 
-    if (lua_isnoneornil(lua, index))
+    if (type == LUA_TNIL)
         return;
-    if (lua_type(lua, index) != LUA_TTABLE)
+    if (type != LUA_TTABLE)
         luaL_error(lua,
                    "a handler returned a %s: return a table of variables such as "
                    "{ [\"txn.score\"] = 42 }, or nothing",
-                   luaL_typename(lua, index));
-    luaL_checkstack(lua, 8, "too deep to read results");
-    lua_pushvalue(lua, index);
+                   lua_typename(lua, type));
     lua_pushnil(lua);
     while (lua_next(lua, -2)) {
         put_entry(&results, default_scope);
         lua_pop(lua, 1);
     }
-    lua_pop(lua, 1);
 }

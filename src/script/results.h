@@ -9,11 +9,10 @@
 #include "spop/action.h"
 
 /*
- * Encodes what stands at index (nil, or a table in either spelling) into out.  Raises a Lua
+ * Encodes what is on top of the stack (nil, or a table in either spelling) into out.  Raises a Lua
  * error, whose text names the variable and says what to write instead, when any part of it
  * is no action; out is then of no use.  A full cursor is the caller's to look at.
  */
-void results_put(lua_State *lua, int index, enum action_scope default_scope,
-                 struct wire_out *out);
+void results_put(lua_State *lua, enum action_scope default_scope, struct wire_out *out);
 
 #endif

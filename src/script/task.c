@@ -104,7 +104,7 @@ static int body_returned(lua_State *lua, int status, lua_KContext context)
     (void)status;
     (void)context;
     task->returned = true;
-    results_put(lua, -1, script->options.default_scope, &out);
+    results_put(lua, script->options.default_scope, &out);
     if (out.full) {
         task->fate = TASK_TOO_BIG;
         return luaL_error(lua,

@@ -27,6 +27,14 @@ bool message_next(struct wire *payload, struct message *message)
     return !payload->bad;
 }
 
+void message_last(struct wire *payload, struct message *message)
+{
+    message->name = wire_string(payload);
+    message->nargs = wire_byte(payload);
+    message->args = *payload;
+    payload->at = payload->end;
+}
+
 void message_put(struct wire_out *out, struct span name, uint8_t nargs)
 {
     wire_put_string(out, name);

@@ -24,6 +24,10 @@ bool message_check(struct wire payload, size_t *count);
 /* The next message; false at the end of the payload, or on a bad cursor. */
 bool message_next(struct wire *payload, struct message *message);
 
+/* The same for the last message of a checked payload: all that is left are its arguments, so
+ * they need not be walked to find its end. */
+void message_last(struct wire *payload, struct message *message);
+
 /* Starts a message; exactly nargs value_put_pair must follow. */
 void message_put(struct wire_out *out, struct span name, uint8_t nargs);
 

@@ -41,12 +41,10 @@ bad:
     return 0;
 }
 
-size_t wire_varint_size(uint64_t value)
+size_t wire_varint_size_long(uint64_t value)
 {
     size_t size = 1;
 
-    if (value < 240)
-        return size;
     for (value = (value - 240) >> 4; value >= 128; value = (value - 128) >> 7)
         size++;
     return size + 1;

@@ -159,8 +159,14 @@ static inline void wire_put_bytes(struct wire_out *out, const void *bytes, size_
         memcpy(at, bytes, len);
 }
 
+/* wire_varint_size for values of 2288 and more. */
+size_t wire_varint_size_long(uint64_t value);
+
 /* How many bytes the varint of value takes. */
-size_t wire_varint_size(uint64_t value);
+static inline size_t wire_varint_size(uint64_t value)
+{
+    return value < 240 ? 1 : value < 2288 ? 2 : wire_varint_size_long(value);
+}
 
 /* wire_put_varint for values of 240 and more. */
 void wire_put_varint_long(struct wire_out *out, uint64_t value);
