@@ -58,6 +58,23 @@ static bool read_all(struct wire payload, size_t *count)
     return !payload.bad;
 }
 
+/* The last message is the same whether its arguments are walked or not. */
+static void check_last(struct wire payload, size_t count)
+{
+    struct message message, last;
+
+    for (size_t i = 1; i < count; i++)
+        REQUIRE(message_next(&payload, &message));
+
+    struct wire unwalked = payload;
+    REQUIRE(message_next(&payload, &message));
+    message_last(&unwalked, &last);
+    REQUIRE(last.name.at == message.name.at && last.name.len == message.name.len);
+    REQUIRE(last.nargs == message.nargs && !last.args.bad);
+    REQUIRE(last.args.at == message.args.at && last.args.end == message.args.end);
+    REQUIRE(wire_done(&unwalked) && !unwalked.bad);
+}
+
 /* Without the flag bits that mean nothing a payload has one encoding: the same length at
  * least must come out. */
 static void check_written_again(struct wire payload)
@@ -89,5 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE(checked == read);
     if (good)
         check_written_again(payload);
+    if (good && checked > 0)
+        check_last(payload, checked);
     return 0;
 }

@@ -229,6 +229,31 @@ START_TEST(bad_payload_gives_no_more_messages)
 }
 END_TEST
 
+/* What message_next finds by walking, message_last finds at the payload's end. */
+START_TEST(last_message_is_the_same_unwalked)
+{
+    static const char *const lasts[] = {"\x01m\x00", "\x01m\x01\x01k\x11",
+                                        "\x00\x02\x00\x00\x00\x08\x01v"};
+    static const size_t lens[] = {3, 6, 8};
+
+    for (size_t i = 0; i < sizeof lasts / sizeof *lasts; i++) {
+        uint8_t *block = exact_new(lasts[i], lens[i]);
+        struct wire payload = wire_open(block, lens[i]), unwalked = payload;
+        struct message message, last;
+        ck_assert(message_next(&payload, &message));
+        message_last(&unwalked, &last);
+        ck_assert_ptr_eq(last.name.at, message.name.at);
+        ck_assert_uint_eq(last.name.len, message.name.len);
+        ck_assert_uint_eq(last.nargs, message.nargs);
+        ck_assert_ptr_eq(last.args.at, message.args.at);
+        ck_assert_ptr_eq(last.args.end, message.args.end);
+        ck_assert(!last.args.bad && !unwalked.bad);
+        ck_assert(!message_next(&unwalked, &last) && !unwalked.bad);
+        exact_free(block, lens[i]);
+    }
+}
+END_TEST
+
 START_TEST(many_messages_are_counted)
 {
     uint8_t bytes[3000];
@@ -263,4 +288,4 @@ UNIT_MAIN("message", empty_payload_has_no_messages,
           message_may_have_255_arguments, message_cut_anywhere_is_bad,
           second_message_cut_anywhere_makes_the_payload_bad, trailing_garbage_is_bad,
           malformed_arguments_are_bad, bad_payload_gives_no_more_messages,
-          many_messages_are_counted, message_is_written_exactly)
+          last_message_is_the_same_unwalked, many_messages_are_counted, message_is_written_exactly)
