@@ -47,24 +47,35 @@ static void *small_cut(struct heap *heap, size_t size)
     return block;
 }
 
-static inline void *block_new(struct heap *heap, size_t size)
+/* What heap_new and heap_drop are too short for; kept out of line so that they stay short. */
+__attribute__((noinline)) static void *heap_new_slowly(struct heap *heap, size_t size)
 {
-    void **list, *block;
+    void *block = size > heap->small ? malloc(size) : small_cut(heap, size);
 
-    if (size > heap->small)
-        return malloc(size);
-    list = list_of(heap, size);
-    block = *list;
-    if (!block)
-        return small_cut(heap, size);
-    memcpy(list, block, sizeof *list);
+    if (block)
+        heap->used += size;
     return block;
 }
 
-static inline void block_free(struct heap *heap, void *block, size_t size)
+static inline void *heap_new(struct heap *heap, size_t size)
+{
+    void **list, *block;
+
+    if (size > heap->limit - heap->used)
+        return NULL;
+    list = list_of(heap, size);
+    if (size > heap->small || !(block = *list))
+        return heap_new_slowly(heap, size);
+    memcpy(list, block, sizeof *list);
+    heap->used += size;
+    return block;
+}
+
+static inline void heap_drop(struct heap *heap, void *block, size_t size)
 {
     void **list;
 
+    heap->used -= size;
     if (size > heap->small) {
         free(block);
         return;
@@ -74,20 +85,34 @@ static inline void block_free(struct heap *heap, void *block, size_t size)
     *list = block;
 }
 
-static void *block_resize(struct heap *heap, void *old, size_t old_size, size_t size)
+/* Both sizes from malloc: let it move the block, or not. */
+static void *heap_realloc(struct heap *heap, void *block, size_t old_size, size_t size)
+{
+    if (size > old_size && size - old_size > heap->limit - heap->used)
+        return NULL;
+    block = realloc(block, size);
+    if (block)
+        heap->used += size - old_size;
+    return block;
+}
+
+__attribute__((noinline)) static void *heap_resize(struct heap *heap, void *old, size_t old_size,
+                                                   size_t size)
 {
     void *block;
 
     if (old_size > heap->small && size > heap->small)
-        return realloc(old, size);
-    if (old_size <= heap->small && size <= heap->small &&
-        list_of(heap, old_size) == list_of(heap, size))
+        return heap_realloc(heap, old, old_size, size);
+    if (old_size <= heap->small && size <= old_size &&
+        list_of(heap, old_size) == list_of(heap, size)) {
+        heap->used += size - old_size;
         return old;
-    block = block_new(heap, size);
+    }
+    block = heap_new(heap, size);
     if (!block)
         return NULL;
     memcpy(block, old, old_size < size ? old_size : size);
-    block_free(heap, old, old_size);
+    heap_drop(heap, old, old_size);
     return block;
 }
 
@@ -95,19 +120,10 @@ void *heap_alloc(void *ud, void *block, size_t old_size, size_t new_size)
 {
     struct heap *heap = ud;
 
-    if (new_size == 0) {
-        if (!block)
-            return NULL;
-        heap->used -= old_size;
-        block_free(heap, block, old_size);
-        return NULL;
-    }
-    if (!block)
-        old_size = 0; /* Lua passes the kind of object there */
-    if (new_size > old_size && new_size - old_size > heap->limit - heap->used)
-        return NULL;
-    block = block ? block_resize(heap, block, old_size, new_size) : block_new(heap, new_size);
-    if (block)
-        heap->used += new_size - old_size;
-    return block;
+    if (!block) /* old_size is the kind of object then */
+        return new_size ? heap_new(heap, new_size) : NULL;
+    if (new_size)
+        return heap_resize(heap, block, old_size, new_size);
+    heap_drop(heap, block, old_size);
+    return NULL;
 }

@@ -11,7 +11,7 @@ function table_of_strings()
 end
 
 function one_string()
-    return { ["txn.v"] = ("x"):rep(1 << 40) }
+    return { ["txn.v"] = ("x"):rep(1 << 30) }
 end
 
 function doubling()

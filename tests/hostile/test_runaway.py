@@ -27,9 +27,20 @@ function in_a_coroutine()
     while true do pcall(co) end
 end
 
+local spinning = { __close = function() while true do end end }
+
 function in_a_close()
-    local guard <close> = setmetatable({}, { __close = function() while true do end end })
+    local guard <close> = setmetatable({}, spinning)
+end
+
+function in_a_close_after_an_error()
+    local guard <close> = setmetatable({}, spinning)
     error("out of here")
+end
+
+function in_a_close_after_a_wait()
+    local guard <close> = setmetatable({}, spinning)
+    spoa.sleep(60)
 end
 
 function strings()
@@ -45,13 +56,13 @@ end
 
 
 class Runaway(unittest.TestCase):
-    def run_away(self, name):
-        with start("handler-cpu 50ms", "handler-timeout 10s", scripts=RUNAWAYS) as agent:
+    def run_away(self, name, reason="timeout", timeout="10s"):
+        with start("handler-cpu 50ms", f"handler-timeout {timeout}", scripts=RUNAWAYS) as agent:
             with spop.Client(agent.address) as client:
                 client.handshake()
                 for _ in range(3):
                     ack = client.notify(name)
-                    self.assertEqual(ack.vars(), {"txn.spoa_error": ("str", "timeout")})
+                    self.assertEqual(ack.vars(), {"txn.spoa_error": ("str", reason)})
                     self.assertEqual(client.notify("echo", ("v", 1)).vars(), {"txn.v": ("int64", 1)})
                 client.goodbye()
             agent.wait_log(r"handlers\.lua:\d+")
@@ -74,6 +85,12 @@ class Runaway(unittest.TestCase):
 
     def test_in_a_close(self):
         self.run_away("in-a-close")
+
+    def test_in_a_close_after_an_error(self):
+        self.run_away("in-a-close-after-an-error", "error")
+
+    def test_in_a_close_after_a_wait(self):
+        self.run_away("in-a-close-after-a-wait", timeout="200ms")
 
     def test_strings(self):
         self.run_away("strings")

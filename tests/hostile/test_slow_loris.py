@@ -9,7 +9,7 @@ BYTES = spop.hello() + spop.notify(1, 1, spop.message("echo", ("v", "slow"))) + 
 
 class SlowLoris(unittest.TestCase):
     def test_byte_by_byte(self):
-        with start() as agent, Flat(agent, 8):
+        with start("hello-timeout 1m") as agent, Flat(agent, 8):
             clients = [self.enterContext(spop.Client(agent.address)) for _ in range(20)]
             for n in range(len(BYTES)):
                 for client in clients:

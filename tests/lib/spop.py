@@ -8,13 +8,13 @@ whatever they are given: a test that wants a malformed frame builds it from the 
         ack = client.notify("echo", ("value", ("int64", -1)))
         assert ack.vars() == {"txn.value": ("int64", -1)}
 """
-import fcntl
 import ipaddress
 import socket
 import struct
 import time
 
 from lib import agent as agents
+from lib.unread import unread
 
 UNSET, HAPROXY_HELLO, HAPROXY_DISCONNECT, NOTIFY = 0, 1, 2, 3
 AGENT_HELLO, AGENT_DISCONNECT, ACK = 101, 102, 103
@@ -37,8 +37,6 @@ STATUS = {0: "normal", 1: "I/O error", 2: "a timeout occurred", 3: "frame is too
           11: "invalid interlaced frames", 12: "frame-id not found", 13: "resource allocation error",
           99: "an unknown error occurred"}
 
-
-SIOCOUTQNSD = 0x894B            # linux/sockios.h: bytes of a socket that have not left yet
 
 
 class ProtocolError(AssertionError):
@@ -338,26 +336,16 @@ class Client:
         raise AssertionError(f"the agent still reads after {bound} times {len(data)} bytes")
 
     def await_read(self):
-        """Waits until the agent has read every byte sent so far (TCP only), so that what is sent next
+        """Waits until the agent has read every byte sent so far (IPv4 only), so that what is sent next
         does not share a read with it.  A connection that the agent closed counts as read."""
         deadline = time.monotonic() + self.timeout
-        while self._unsent() or self._unread():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"the agent does not read: {self._unread()} bytes wait for it")
-            time.sleep(0.0005)
-
-    def _unsent(self):
-        return struct.unpack("i", fcntl.ioctl(self.sock, SIOCOUTQNSD, bytes(4)))[0]
-
-    def _unread(self):
-        """The bytes in the receive queue of the agent's end, as /proc/net/tcp has it."""
-        ends = [f":{end[1]:04X}" for end in (self.sock.getpeername(), self.sock.getsockname())]
-        with open("/proc/net/tcp") as table:
-            for line in table:
-                _, local, remote, _, queues = line.split()[:5]
-                if local.endswith(ends[0]) and remote.endswith(ends[1]):
-                    return int(queues.split(":")[1], 16)
-        return 0
+        try:
+            while left := unread(self.sock):
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"the agent does not read: {left} bytes wait for it")
+                time.sleep(0.0002)
+        except ConnectionError:
+            pass
 
     def half_close(self):
         """No more bytes from us; the agent may still answer."""
