@@ -48,16 +48,25 @@ def request(port, path="/", method="GET", headers=None, body=None, timeout=20):
 
 
 def many(port, count, concurrency, path=lambda n: "/", keep_alive=True, timeout=20, **request_args):
-    """The replies, in order, to count requests for path(n), so many at once."""
-    local, clients = threading.local(), []
+    """The replies, in order, to count requests for path(n), so many at once.
+
+    Ends with an AssertionError once HAProxy's SPOE failed for 20 of them: each such may take its timeout.
+    """
+    local, clients, failed = threading.local(), [], []
 
     def one(n):
+        if len(failed) >= 20:
+            raise AssertionError(f"HAProxy's SPOE fails: {failed[:3]}")
         if not keep_alive:
-            return request(port, path(n), timeout=timeout, **request_args)
-        if not hasattr(local, "client"):
-            local.client = Client(port, timeout=timeout)
-            clients.append(local.client)
-        return local.client.request(path(n), **request_args)
+            reply = request(port, path(n), timeout=timeout, **request_args)
+        else:
+            if not hasattr(local, "client"):
+                local.client = Client(port, timeout=timeout)
+                clients.append(local.client)
+            reply = local.client.request(path(n), **request_args)
+        if reply.shown.get("err"):
+            failed.append((n, reply))
+        return reply
 
     try:
         with concurrent.futures.ThreadPoolExecutor(concurrency) as pool:
