@@ -115,8 +115,6 @@ check:
 
 lint:
 	@.ci/deps build lint
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem --error-exitcode=1 -j2 -Isrc -DSPOA_LUA_VERSION='"x"' src
 	clang-tidy --quiet --warnings-as-errors='*' src/*.c src/*/*.c -- $(ALL_CFLAGS)
 	$(if $(LUA),luac5.4 -p $(LUA))
 	mandoc -Tlint -W warning doc/*.[1-9]

@@ -36,8 +36,10 @@ static const char usage[] =
     "listeners and the system, 78 configuration.\n";
 
 static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
-    {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+    {"config", required_argument, NULL, 'c'},
+    {"test", no_argument, NULL, 't'},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 

@@ -81,8 +81,8 @@ void agent_drain(struct agent *agent, void (*drained)(void *context), void *cont
     agent->draining = true;
     agent->drained = drained;
     agent->drained_context = context;
-    LIST_FOREACH(conn, &agent->conns, entry)
-    conn_drain(conn);
+    LIST_FOREACH (conn, &agent->conns, entry)
+        conn_drain(conn);
 }
 
 void agent_free(struct agent *agent)

@@ -167,8 +167,8 @@ static void frame_hello(struct conn *conn, const struct frame *frame)
     struct hello hello;
     enum status status = STATUS_INVALID;
 
-    if (frame->type == FRAME_HAPROXY_HELLO && frame->flags == FRAME_FIN &&
-        frame->stream_id == 0 && frame->frame_id == 0)
+    if (frame->type == FRAME_HAPROXY_HELLO && frame->flags == FRAME_FIN && frame->stream_id == 0 &&
+        frame->frame_id == 0)
         status = hello_get(frame->payload, &hello);
     if (status != STATUS_NORMAL) {
         conn_refuse(conn, status);
@@ -365,8 +365,8 @@ void conn_flush(struct conn *conn)
     if (held && conn_may_read(conn))
         conn_mark_dirty(conn);
     if (conn->pending == 0 &&
-        (conn->state == CONN_LEAVING || (conn->agent->draining && conn->state <= CONN_RUNNING &&
-                                         buf_len(&conn->in) == 0)))
+        (conn->state == CONN_LEAVING ||
+         (conn->agent->draining && conn->state <= CONN_RUNNING && buf_len(&conn->in) == 0)))
         conn_put_disconnect(conn, STATUS_NORMAL);
     else if (conn->state == CONN_CLOSING && buf_len(&conn->out) == 0)
         shutdown(conn->fd, SHUT_WR);

@@ -107,8 +107,7 @@ static void put_error(struct wire_out *out, const struct agent_options *options,
     action_put_set(out, options->error_scope, options->error_name, &value);
 }
 
-void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
-                     enum task_result why)
+void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id, enum task_result why)
 {
     const struct agent_options *options = conn->agent->options;
     struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + error_room(options));
@@ -150,8 +149,7 @@ static void exchange_answer(struct exchange *exchange)
     size_t room = ack_room(conn, context->stream_id, context->frame_id);
     size_t size = exchange->direct.len + exchange->kept_len + error_room(options);
     struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + size);
-    uint8_t *begin =
-        frame_begin(&out, FRAME_ACK, FRAME_FIN, context->stream_id, context->frame_id);
+    uint8_t *begin = frame_begin(&out, FRAME_ACK, FRAME_FIN, context->stream_id, context->frame_id);
 
     if (!exchange->late) {
         wire_put_bytes(&out, exchange->direct.at, exchange->direct.len);
@@ -190,8 +188,8 @@ static void message_failed(struct exchange *exchange, struct handler *handler,
         exchange->failure = report->result;
     log_limited(&handler->failures, LEVEL_ERR,
                 "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
-                handler->message ? handler->message : handler->name,
-                exchange->context.stream_id, exchange->context.frame_id, exchange->context.peer,
+                handler->message ? handler->message : handler->name, exchange->context.stream_id,
+                exchange->context.frame_id, exchange->context.peer,
                 task_result_name(report->result), report->text);
 }
 
@@ -229,8 +227,8 @@ static void message_unknown(struct conn *conn, struct span name, bool first)
                     (int)name.len, name.at, conn->peer);
 }
 
-static void message_start(struct exchange *exchange, const struct message *message,
-                          unsigned slot, size_t room)
+static void message_start(struct exchange *exchange, const struct message *message, unsigned slot,
+                          size_t room)
 {
     struct conn *conn = exchange->conn;
     struct script *script = conn->agent->script;
@@ -266,12 +264,11 @@ static void mark_late(struct conn *conn)
 
     if (!conn->single)
         return;
-    LIST_FOREACH(older, &conn->exchanges, entry)
-    older->late = true;
+    LIST_FOREACH (older, &conn->exchanges, entry)
+        older->late = true;
 }
 
-void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
-                    struct wire payload)
+void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, struct wire payload)
 {
     const struct agent_options *options = conn->agent->options;
     size_t room = ack_room(conn, stream_id, frame_id);

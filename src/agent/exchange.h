@@ -25,8 +25,7 @@ LIST_HEAD(exchange_list, exchange);
  * Starts a NOTIFY whose payload is whole.  The payload is only read before this returns.
  * A malformed one refuses the connection before any of its messages runs.
  */
-void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
-                    struct wire payload);
+void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, struct wire payload);
 
 /* Answers a NOTIFY that was never started: an ACK with ABORT and the error variable. */
 void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id,

@@ -25,7 +25,7 @@ struct agent_options {
     size_t max_output;    /* unsent bytes on a connection; then it is not read */
     double hello_timeout;
     double fragment_timeout;
-    double write_timeout; /* without progress of a connection's output */
+    double write_timeout;          /* without progress of a connection's output */
     enum action_scope error_scope; /* the variable a failed message sets */
     struct span error_name;
 };

@@ -91,8 +91,7 @@ static int open_listeners(struct worker *worker)
 
     worker->listeners = mem_zalloc(config->nlisteners * sizeof *worker->listeners);
     for (size_t i = 0; i < config->nlisteners; i++) {
-        struct listener *listener =
-            listener_open(&config->listeners[i], fault, sizeof fault);
+        struct listener *listener = listener_open(&config->listeners[i], fault, sizeof fault);
 
         if (!listener) {
             int status = errno == EACCES || errno == EPERM ? EX_NOPERM : EX_OSERR;
@@ -149,9 +148,9 @@ static void log_counts(const struct agent_counts *counts)
 {
     log_write(LEVEL_NOTICE,
               "stopped: %" PRIu64 " connections (%" PRIu64 " health checks, %" PRIu64
-              " refused), %" PRIu64 " NOTIFYs, %" PRIu64 " ACKs; messages: %" PRIu64
-              " ok, %" PRIu64 " error, %" PRIu64 " timeout, %" PRIu64 " memory, %" PRIu64
-              " too_big, %" PRIu64 " busy, %" PRIu64 " without a handler",
+              " refused), %" PRIu64 " NOTIFYs, %" PRIu64 " ACKs; messages: %" PRIu64 " ok, %" PRIu64
+              " error, %" PRIu64 " timeout, %" PRIu64 " memory, %" PRIu64 " too_big, %" PRIu64
+              " busy, %" PRIu64 " without a handler",
               counts->connections, counts->healthchecks, counts->refused, counts->notifies,
               counts->acks, counts->messages[TASK_OK], counts->messages[TASK_ERROR],
               counts->messages[TASK_TIMEOUT], counts->messages[TASK_MEMORY],

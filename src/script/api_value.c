@@ -59,8 +59,8 @@ static int push_address(lua_State *lua, enum value_type type)
     text.at = luaL_checklstring(lua, 1, &text.len);
     if (!value_ip_parse(type, text, bytes))
         return luaL_error(lua, "'%s' is no %s address", text.at, value_type_name(type));
-    return push_typed(
-        lua, value_bytes(type, (struct span){(char *)bytes, type == VALUE_IPV4 ? 4 : 16}));
+    return push_typed(lua,
+                      value_bytes(type, (struct span){(char *)bytes, type == VALUE_IPV4 ? 4 : 16}));
 }
 
 static int api_ipv4(lua_State *lua)

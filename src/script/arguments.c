@@ -136,8 +136,7 @@ static const struct layout *layout_of(lua_State *lua, struct handler *handler,
 
     if (layout && layout_fits(layout, args, n))
         return layout;
-    TAILQ_FOREACH(layout, &handler->layouts, entry)
-    {
+    TAILQ_FOREACH (layout, &handler->layouts, entry) {
         if (layout_fits(layout, args, n)) {
             TAILQ_REMOVE(&handler->layouts, layout, entry);
             TAILQ_INSERT_HEAD(&handler->layouts, layout, entry);

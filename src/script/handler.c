@@ -42,16 +42,15 @@ static void entries_clear(struct handler_entry **table)
 {
     struct handler_entry *entry, *next;
 
-    HASH_ITER(hh, *table, entry, next)
-    {
+    HASH_ITER (hh, *table, entry, next) {
         HASH_DEL(*table, entry);
         free((char *)entry->name.at);
         free(entry);
     }
 }
 
-const struct handler *handler_define(struct handler_table *table, lua_State *lua,
-                                     struct span name, const char *file)
+const struct handler *handler_define(struct handler_table *table, lua_State *lua, struct span name,
+                                     const char *file)
 {
     struct handler_entry *there = entry_find(table->defined, name);
     struct handler *handler;
@@ -135,8 +134,8 @@ void handler_table_clear(struct handler_table *table)
     struct handler_entry *entry, *next;
 
     entries_clear(&table->seen);
-    HASH_ITER(hh, table->defined, entry, next)
-    handler_free(entry->handler);
+    HASH_ITER (hh, table->defined, entry, next)
+        handler_free(entry->handler);
     entries_clear(&table->defined);
     *table = (struct handler_table){0};
 }

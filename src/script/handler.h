@@ -44,8 +44,8 @@ struct handler_table {
  * handler of that name that is there already (the function is popped all the same).  May
  * raise a Lua memory error.
  */
-const struct handler *handler_define(struct handler_table *table, lua_State *lua,
-                                     struct span name, const char *file);
+const struct handler *handler_define(struct handler_table *table, lua_State *lua, struct span name,
+                                     const char *file);
 
 /*
  * The handler for a spoe-message: the exact name, or the name with every character that an

@@ -171,8 +171,7 @@ static void load_file(struct loading *loading, const char *file)
 /* Everything that can raise is behind a lua_pcall or a lua_resume: this is our bug. */
 static int panicked(lua_State *lua)
 {
-    log_write(LEVEL_ERR, "bug: a Lua error outside of a protected call: %s",
-              lua_tostring(lua, -1));
+    log_write(LEVEL_ERR, "bug: a Lua error outside of a protected call: %s", lua_tostring(lua, -1));
     return 0; /* Lua aborts */
 }
 

@@ -344,8 +344,10 @@ void task_expired(lua_State *lua, lua_Debug *about)
     (void)about;
     if (!budget_expired(lua))
         return;
-    if (!task || !lua_isyieldable(lua))
+    if (!task || !lua_isyieldable(lua)) {
         luaL_error(lua, TOO_MUCH_CPU);
+        return;
+    }
     task->fate = TASK_TIMEOUT;
     task->why = TOO_MUCH_CPU;
     lua_yield(lua, 0);

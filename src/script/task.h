@@ -62,7 +62,7 @@ typedef void task_done_fn(void *owner, unsigned slot, const struct task_report *
 
 struct task_call {
     struct handler *handler;
-    const struct message *message; /* read before task_start returns, never after */
+    const struct message *message;      /* read before task_start returns, never after */
     const struct task_context *context; /* must live until the task ends */
     size_t room;                        /* the most bytes of actions */
     task_done_fn *done;

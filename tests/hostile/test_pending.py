@@ -44,7 +44,7 @@ class Pending(unittest.TestCase):
         """It is held back with its handlers asleep; when it goes, so do they."""
         with start("max-pending 100", "handler-timeout 3s", scripts=COUNTING) as agent:
             assert_serves(agent)
-            with Flat(agent, 16):
+            with Flat(agent, 32):
                 with spop.Client(agent.address) as client:
                     client.handshake()
                     block = spop.notify(1, 1, spop.message("wait", ("v", 60000), "x" * 10000)) * 20

@@ -9,6 +9,7 @@ whatever they are given: a test that wants a malformed frame builds it from the 
         assert ack.vars() == {"txn.value": ("int64", -1)}
 """
 import ipaddress
+import select
 import socket
 import struct
 import time
@@ -36,7 +37,6 @@ STATUS = {0: "normal", 1: "I/O error", 2: "a timeout occurred", 3: "frame is too
           9: "max-frame-size too big or too small", 10: "payload fragmentation is not supported",
           11: "invalid interlaced frames", 12: "frame-id not found", 13: "resource allocation error",
           99: "an unknown error occurred"}
-
 
 
 class ProtocolError(AssertionError):
@@ -339,13 +339,10 @@ class Client:
         """Waits until the agent has read every byte sent so far (IPv4 only), so that what is sent next
         does not share a read with it.  A connection that the agent closed counts as read."""
         deadline = time.monotonic() + self.timeout
-        try:
-            while left := unread(self.sock):
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"the agent does not read: {left} bytes wait for it")
-                time.sleep(0.0002)
-        except ConnectionError:
-            pass
+        while left := unread(self.sock):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the agent does not read: {left} bytes wait for it")
+            time.sleep(0.0002)
 
     def half_close(self):
         """No more bytes from us; the agent may still answer."""
@@ -360,6 +357,10 @@ class Client:
         self.sock.close()
 
     # Receiving.
+
+    def poll(self, seconds):
+        """Whether something is there to be read, or comes within so many seconds."""
+        return bool(self.buffer or select.select([self.sock], [], [], seconds)[0])
 
     def receive(self, n):
         """Exactly n bytes, or as many as came before the agent closed."""
