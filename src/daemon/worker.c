@@ -164,7 +164,10 @@ static bool same_listeners(const struct config *a, const struct config *b)
     if (a->nlisteners != b->nlisteners)
         return false;
     for (size_t i = 0; i < a->nlisteners; i++) {
-        if (strcmp(a->listeners[i].text, b->listeners[i].text) != 0)
+        const struct listener_spec *one = &a->listeners[i], *other = &b->listeners[i];
+
+        if (strcmp(one->text, other->text) != 0 || one->mode != other->mode ||
+            one->owner != other->owner || one->group != other->group)
             return false;
     }
     return true;

@@ -84,7 +84,8 @@ static int protected_open(lua_State *lua)
         if (i == 0 || !same_folder(options->files[i], options->files[i - 1]))
             prepend_folder(lua, options->files[i]);
     }
-    for (size_t i = options->npaths; i-- > 0;)
+    /* As HAProxy has it: of several lua-prepend-path the last is looked at first. */
+    for (size_t i = 0; i < options->npaths; i++)
         prepend(lua, options->paths[i].cpath ? "cpath" : "path", options->paths[i].pattern);
     return 0;
 }

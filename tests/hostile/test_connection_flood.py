@@ -1,8 +1,7 @@
 """2,000 connections opened and dropped, in every way a connection can be dropped."""
-import time
 import unittest
 
-from daemon import Flat, assert_serves, start
+from daemon import Flat, assert_serves, start, wait_until
 from lib import spop
 
 WHOLE = spop.hello() + spop.notify(1, 1, spop.message("echo", ("v", "x" * 1000)))
@@ -26,13 +25,7 @@ class ConnectionFlood(unittest.TestCase):
                     for n, client in enumerate(clients):
                         getattr(client, WAYS[n % len(WAYS)][1])()
                     assert_serves(agent)
-                self.wait_until(lambda: agent.fds() <= files)
-
-    def wait_until(self, condition, timeout=10):
-        deadline = time.monotonic() + timeout
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, "descriptors stay open")
-            time.sleep(0.01)
+                wait_until(lambda: agent.fds() <= files, "descriptors stay open")
 
     def test_one_after_another(self):
         """As a refused HAProxy does it: connect, HELLO, read, gone."""
@@ -42,4 +35,4 @@ class ConnectionFlood(unittest.TestCase):
                 with spop.Client(agent.address) as client:
                     client.handshake()
             assert_serves(agent)
-            self.wait_until(lambda: agent.fds() <= files)
+            wait_until(lambda: agent.fds() <= files, "descriptors stay open")
