@@ -20,6 +20,10 @@ LUA_LIBS   ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 # Statically: Debian's libev.so exports libevent's names, and any Lua module that brings
 # libevent along would get the wrong ones.
 LIBEV_LIBS ?= -l:libev.a
+# A Lua module is a file src/modules/NAME.c, whose own C library is optional: its .pc name is in
+# module-pc-NAME, and modules whose library is not there are not built (`require` then says
+# which package to install).
+-include src/modules/*.mk
 CHECK_LIBS ?= $(shell pkg-config --cflags --libs check)
 
 # $(FLAVOUR) is a folder under build/: release, asan, valgrind or fuzz.
@@ -38,17 +42,21 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DSPOA_LUA_VERSION='"$(VERSION)"' -Isrc $(LU
 ALL_LDFLAGS = $(flags-$(FLAVOUR)) -Wl,-E $(LDFLAGS)
 ALL_LIBS    = $(LUA_LIBS) $(LIBEV_LIBS) -lm
 
-SOURCES := $(wildcard src/*/*.c)
+SOURCES := $(filter-out src/modules/%,$(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
 UNIT    := $(wildcard tests/unit/*/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/*.c)
+MODULES := $(foreach m,$(patsubst src/modules/%.c,%,$(wildcard src/modules/*.c)),\
+             $(if $(module-pc-$(m)),$(shell pkg-config --exists $(module-pc-$(m)) && echo $(m)),$(m)))
 C_FILES := $(wildcard src/*.[ch] src/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
 LUA     := $(wildcard lua/*/*.lua conf/*.lua)
 
-.PHONY: all demo check programs lint format format-check valgrind fuzz docs ci-build clean
+.PHONY: all modules demo check programs lint format format-check valgrind fuzz docs ci-build clean
 .DELETE_ON_ERROR:
 
-all: build/spoa-lua build/config-doc
+all: build/spoa-lua build/config-doc modules
+
+modules: $(MODULES:%=$(OUT)/modules/spoa/%.so)
 
 build/spoa-lua: build/release/spoa-lua
 	ln -f $< $@
@@ -76,6 +84,13 @@ $(OUT)/spoa-lua: $(OUT)/src/main.o $(OBJECTS)
 $(OUT)/config-doc: $(OUT)/tests/tools/config-doc.o $(OBJECTS)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
+# They use the program's own functions (-E), and so must not be linked with libev or Lua.
+$(OUT)/modules/spoa/%.so: src/modules/%.c $(wildcard src/modules/%/*.c)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(if $(module-pc-$*),$(shell pkg-config --cflags $(module-pc-$*))) -fPIC \
+	    -shared $(flags-$(FLAVOUR)) $(LDFLAGS) -MMD -MP -MF $(@:.so=.d) -o $@ $< \
+	    $(wildcard src/modules/$*/*.c) $(if $(module-pc-$*),$(shell pkg-config --libs $(module-pc-$*)))
+
 # A unit test is a file found by its name; build/asan/unit/test_X.
 define unit-rule
 $(OUT)/unit/$(basename $(notdir $(1))): $(OUT)/$(1:.c=.o) $(OBJECTS)
@@ -93,7 +108,7 @@ $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(OBJECTS)
 FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(OUT)/fuzz/%)
 
 # Everything the tests run, in this flavour.
-programs: $(if $(filter fuzz,$(FLAVOUR)),$(FUZZ_PROGRAMS),$(OUT)/spoa-lua $(UNIT_PROGRAMS))
+programs: $(if $(filter fuzz,$(FLAVOUR)),$(FUZZ_PROGRAMS),$(OUT)/spoa-lua modules $(UNIT_PROGRAMS))
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 
