@@ -42,6 +42,21 @@ class Lengths(unittest.TestCase):
                     client.drain() if not client.ended else None
             assert_serves(agent)
 
+    def test_announced_and_never_sent(self):
+        """A length within max-frame-size costs no memory before its bytes have come."""
+        with start() as agent:
+            assert_serves(agent)
+            with Flat(agent, 32):
+                clients = [self.enterContext(spop.Client(agent.address)) for _ in range(300)]
+                for client in clients:
+                    client.handshake(max_frame_size=spop.OUR_MAX_FRAME_SIZE)
+                    client.send(struct.pack("!I", spop.OUR_MAX_FRAME_SIZE), b"\3")
+                    client.await_read()
+                assert_serves(agent)
+            for client in clients:
+                client.close()
+            assert_serves(agent)
+
     def test_of_strings(self):
         """In every place a length can stand, in a frame that is otherwise well-formed."""
         names = [lambda n: n + b"echo", lambda n: spop.string("echo") + b"\1" + n + b"v",

@@ -1,4 +1,5 @@
 """Handlers that never give up the CPU: each costs its message, three times through one script."""
+import time
 import unittest
 
 from daemon import HANDLERS, assert_serves, start
@@ -46,6 +47,10 @@ end
 function strings()
     local n = 0
     while true do n = n + #tostring(n) end
+end
+
+function sleepless()
+    while true do pcall(spoa.sleep, 0) end
 end
 
 function after_a_wait()
@@ -97,3 +102,29 @@ class Runaway(unittest.TestCase):
 
     def test_after_a_wait(self):
         self.run_away("after-a-wait")
+
+    def test_sleepless(self):
+        """It waits all the time, for nothing: its deadline ends it, others are served meanwhile."""
+        self.run_away("sleepless", timeout="300ms")
+
+    def assert_answered_in_time(self, agent, *frames):
+        """Every ACK comes by about the deadline, whatever the CPU time the handlers together would take."""
+        with spop.Client(agent.address) as client:
+            client.handshake()
+            began = time.monotonic()
+            client.send(*frames)
+            for ack in client.frames(len(frames)):
+                self.assertEqual(ack.vars(), {"txn.spoa_error": ("str", "timeout")})
+            self.assertLess(time.monotonic() - began, 1.5)
+            client.goodbye()
+
+    def test_many_in_one_notify(self):
+        """30 messages of 100 ms each: one by one they would take 3 seconds."""
+        with start("handler-cpu 100ms", "handler-timeout 500ms", scripts=RUNAWAYS) as agent:
+            self.assert_answered_in_time(agent, spop.notify(1, 1, *[spop.message("spin")] * 30))
+            assert_serves(agent)
+
+    def test_many_notifies(self):
+        with start("handler-cpu 100ms", "handler-timeout 500ms", scripts=RUNAWAYS) as agent:
+            self.assert_answered_in_time(agent, *[spop.notify(n, 1, spop.message("spin")) for n in range(1, 31)])
+            assert_serves(agent)

@@ -24,12 +24,15 @@ class UnknownNames(unittest.TestCase):
             self.assertLess(max(map(len, lines), default=0), 1000)
 
     def test_names_are_no_log_lines(self):
-        """Control bytes in a name neither break a line of the log nor forge one."""
+        """Control bytes in a name or in a DISCONNECT neither break a line of the log nor forge one."""
         with start() as agent, spop.Client(agent.address) as client:
             client.handshake()
             client.notify("x\n2026-01-01T00:00:00.000Z err forged\r\x1b[31m")
-            client.goodbye()
-            agent.wait_log("forged")
+            client.send(spop.disconnect(1, "y\n2026-01-01T00:00:00.000Z err forged too\x1b[31m"))
+            self.assertEqual(client.frame().status, 0)
+            client.closed()
+            agent.wait_log(r"x.*forged")
+            agent.wait_log(r"y.*forged too")
             for line in agent.log().splitlines():
                 self.assertFalse(line.startswith("2026-01-01T00:00:00"), line)
                 self.assertNotIn("\x1b", line)
