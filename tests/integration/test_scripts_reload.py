@@ -44,7 +44,7 @@ class ScriptsReload(VersionsCase):
                 agent.write("handlers.lua", broken)
                 mark = agent.mark()
                 self.assertFalse(agent.reload())
-                agent.wait_log(r"err reload failed.*handlers\.lua:1", after=mark)
+                agent.wait_log(r"err .*handlers\.lua:1: ", after=mark)
                 self.assertEqual(haproxy.get("/1")["by"], "one")
             agent.write("handlers.lua", lua("two"))
             self.assertTrue(agent.reload())
