@@ -4,6 +4,7 @@ import unittest
 import conversation
 from daemon import answers, assert_serves, start
 from lib import spop
+from lib.case import case
 
 
 class EveryByteFlipped(unittest.TestCase):
@@ -12,7 +13,7 @@ class EveryByteFlipped(unittest.TestCase):
             for at in range(len(conversation.BYTES)):
                 data = bytearray(conversation.BYTES)
                 data[at] ^= mask
-                with self.subTest(byte=at), spop.Client(agent.address) as client:
+                with case(byte=at), spop.Client(agent.address) as client:
                     try:
                         client.send(bytes(data))
                         client.half_close()

@@ -4,6 +4,7 @@ import unittest
 import conversation
 from daemon import Flat, answers, assert_serves, start
 from lib import spop
+from lib.case import case
 
 
 class EveryPrefix(unittest.TestCase):
@@ -11,7 +12,7 @@ class EveryPrefix(unittest.TestCase):
         """What arrived whole is answered, then the agent closes."""
         with start() as agent:
             for length in range(len(conversation.BYTES) + 1):
-                with self.subTest(length=length), spop.Client(agent.address) as client:
+                with case(length=length), spop.Client(agent.address) as client:
                     client.send(conversation.BYTES[:length])
                     client.half_close()
                     found = answers(client)

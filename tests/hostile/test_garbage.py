@@ -4,6 +4,7 @@ import unittest
 
 from daemon import answers, assert_serves, start
 from lib import spop
+from lib.case import case
 
 PROTOCOLS = [
     b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -36,7 +37,7 @@ class Garbage(unittest.TestCase):
 
     def test_other_protocols(self):
         for data in PROTOCOLS:
-            with self.subTest(data=data[:20]):
+            with case(data=data[:20]):
                 found = self.attack(data)
                 self.assertLessEqual({frame.status for frame in found}, {3, 4})
         assert_serves(self.agent)

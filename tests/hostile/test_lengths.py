@@ -4,6 +4,7 @@ import unittest
 
 from daemon import Flat, answers, assert_serves, start
 from lib import spop
+from lib.case import case
 
 FRAME_LENGTHS = [0xffffffff, 0xfffffffc, 0x80000000, 0x7fffffff, 0x40000000, 0x01000000, spop.OUR_MAX_FRAME_SIZE + 1]
 STRING_LENGTHS = [-1, -2, -(1 << 31), 1 << 63, (1 << 63) - 1, 1 << 32, (1 << 32) - 1, 1 << 31, (1 << 31) - 1, 1 << 20]
@@ -23,7 +24,7 @@ class Lengths(unittest.TestCase):
         with start() as agent, Flat(agent, 8):
             for length in FRAME_LENGTHS:
                 for before, due in ((b"", 1), (spop.hello(), 2)):
-                    with self.subTest(length=length, frames=due):
+                    with case(length=length, frames=due):
                         found = self.attack(agent, before, struct.pack("!I", length))
                         self.assertEqual(len(found), due)
                         self.assertEqual(found[-1].status, 3)
@@ -65,7 +66,7 @@ class Lengths(unittest.TestCase):
         with start() as agent, Flat(agent, 8):
             for length in STRING_LENGTHS:
                 for n, make in enumerate(names):
-                    with self.subTest(length=length, place=n):
+                    with case(length=length, place=n):
                         payload = make(spop.varint(length))
                         found = self.attack(agent, spop.hello(), spop.Frame(spop.NOTIFY, payload, 1, 1).encode())
                         self.assertEqual([f.kind for f in found], [spop.AGENT_HELLO, spop.AGENT_DISCONNECT])
@@ -77,7 +78,7 @@ class Lengths(unittest.TestCase):
             for length in STRING_LENGTHS:
                 for payload in (spop.varint(length) + b"supported-versions",
                                 spop.string("supported-versions") + b"\x08" + spop.varint(length) + b"2.0"):
-                    with self.subTest(length=length):
+                    with case(length=length):
                         found = self.attack(agent, spop.Frame(spop.HAPROXY_HELLO, payload).encode())
                         self.assertEqual([frame.status for frame in found], [4])
             assert_serves(agent)

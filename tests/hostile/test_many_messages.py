@@ -3,6 +3,7 @@ import unittest
 
 from daemon import HANDLERS, Flat, answers, assert_serves, start
 from lib import spop
+from lib.case import case
 
 COUNTING = HANDLERS + """
 local calls = 0
@@ -28,7 +29,7 @@ class ManyMessages(unittest.TestCase):
     def test_half_a_million_are_refused(self):
         """Two bytes each; the frame itself is within max-frame-size."""
         for name in ("", "call"):
-            with self.subTest(name=name), start(scripts=COUNTING) as agent:
+            with case(name=name), start(scripts=COUNTING) as agent:
                 assert_serves(agent)
                 with Flat(agent, 16):
                     one = spop.message(name)

@@ -4,6 +4,7 @@ import unittest
 
 from lib import spop
 from lib.agent import Agent
+from lib.case import case
 
 SCRIPT = """
 function echo(args)
@@ -35,7 +36,7 @@ class Cuts(unittest.TestCase):
 
     def test_one_cut_of_a_payload(self):
         for cut in range(len(PAYLOAD) + 1):
-            with self.subTest(cut=cut):
+            with case(cut=cut):
                 self.client.send(*spop.fragments(*self.fresh(), PAYLOAD, cut))
                 self.assert_answered()
         self.client.goodbye()
@@ -49,7 +50,7 @@ class Cuts(unittest.TestCase):
     def test_one_cut_between_reads(self):
         """Two frames, the first one fragmented, cut anywhere between two reads."""
         for cut in range(1, 2 * len(PAYLOAD) + 45):
-            with self.subTest(cut=cut):
+            with case(cut=cut):
                 first, second = self.fresh(), self.fresh()
                 data = b"".join(spop.fragments(*first, PAYLOAD, 100)) + spop.notify(*second, PAYLOAD)
                 self.client.send(data[:cut])
