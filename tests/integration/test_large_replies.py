@@ -15,9 +15,15 @@ end
 
 class LargeReplies(VersionsCase):
     def each_at_40_concurrent(self, version):
+        self.none_is_lost(version)
+
+    def each_with_threads(self, version):
+        self.none_is_lost(version, globals_="nbthread 4")
+
+    def none_is_lost(self, version, **options):
         count = 2000
         with Agent(LUA) as agent, \
-                HAProxy(version, agent, {"big": "args path=path"}, body="%[var(txn.t.reply)]") as haproxy:
+                HAProxy(version, agent, {"big": "args path=path"}, body="%[var(txn.t.reply)]", **options) as haproxy:
             replies = haproxy.many(count, 40, path=lambda n: f"/{n}")
             expected = [f"/{n}".ljust(4000, "x").encode() for n in range(count)]
             self.assertEqual([r["err"] for r in replies if r["err"]], [])

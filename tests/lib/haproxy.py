@@ -149,7 +149,7 @@ class HAProxy:
                     "frontend origin_server", f"    bind fd@{self.origin.fileno()}", answer]
         else:
             frontend.append(answer)
-        return ["global", "    nbthread 1", "    maxconn 4000", "    log stderr format raw local0 notice",
+        return ["global", *(["    nbthread 1"] if "nbthread" not in globals_ else []), "    maxconn 4000", "    log stderr format raw local0 notice",
                 f"    stats socket {self.socket} mode 600 level admin expose-fd listeners",
                 *(f"    {line.strip()}" for line in globals_.splitlines() if line.strip()),
                 "defaults", "    mode http", "    log global", "    timeout connect 5s", "    timeout client 30s",
