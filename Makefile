@@ -48,7 +48,8 @@ UNIT    := $(wildcard tests/unit/*/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/*.c)
 MODULES := $(foreach m,$(patsubst src/modules/%.c,%,$(wildcard src/modules/*.c)),\
              $(if $(module-pc-$(m)),$(shell pkg-config --exists $(module-pc-$(m)) && echo $(m)),$(m)))
-C_FILES := $(wildcard src/*.[ch] src/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
+C_FILES := $(wildcard src/*.[ch] src/*/*.[ch] src/modules/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] \
+             tests/bench/*/*.[ch])
 LUA     := $(wildcard lua/*/*.lua conf/*.lua)
 
 .PHONY: all modules demo check programs lint format format-check valgrind fuzz docs ci-build clean
@@ -84,14 +85,23 @@ $(OUT)/spoa-lua: $(OUT)/src/main.o $(OBJECTS)
 $(OUT)/config-doc: $(OUT)/tests/tools/config-doc.o $(OBJECTS)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
-# They use the program's own functions (-E), and so must not be linked with libev or Lua.
-$(OUT)/modules/spoa/%.so: src/modules/%.c $(wildcard src/modules/%/*.c)
+# Modules use the program's own functions (-E), so they are linked with neither libev nor Lua,
+# and keep their own names to themselves.
+$(OUT)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(if $(module-pc-$*),$(shell pkg-config --cflags $(module-pc-$*))) -fPIC \
-	    -shared $(flags-$(FLAVOUR)) $(LDFLAGS) -MMD -MP -MF $(@:.so=.d) -o $@ $< \
-	    $(wildcard src/modules/$*/*.c) $(if $(module-pc-$*),$(shell pkg-config --libs $(module-pc-$*)))
+	$(CC) $(ALL_CFLAGS) $(MODULE_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
-# A unit test is a file found by its name; build/asan/unit/test_X.
+define module-rule
+$(OUT)/modules/spoa/$(1).so: MODULE_CFLAGS = $$(if $(module-pc-$(1)),$$(shell pkg-config --cflags $(module-pc-$(1))))
+$(OUT)/modules/spoa/$(1).so: $(patsubst %.c,$(OUT)/pic/%.o,src/modules/$(1).c $(wildcard src/modules/$(1)/*.c))
+	@mkdir -p $$(@D)
+	$(CC) $(flags-$(FLAVOUR)) $(LDFLAGS) -shared -o $$@ $$^ \
+	    $$(if $(module-pc-$(1)),$$(shell pkg-config --libs $(module-pc-$(1))))
+endef
+$(foreach module,$(MODULES),$(eval $(call module-rule,$(module))))
+
+# A unit test is a file found by its name, build/asan/unit/test_X.  (A module's own parts are
+# not among the objects: its test includes them.)
 define unit-rule
 $(OUT)/unit/$(basename $(notdir $(1))): $(OUT)/$(1:.c=.o) $(OBJECTS)
 	@mkdir -p $$(@D)
@@ -130,7 +140,7 @@ check:
 
 lint:
 	@.ci/deps build lint
-	clang-tidy --quiet --warnings-as-errors='*' src/*.c src/*/*.c -- $(ALL_CFLAGS)
+	clang-tidy --quiet --warnings-as-errors='*' $(filter src/%.c,$(C_FILES)) -- $(ALL_CFLAGS)
 	$(if $(LUA),luac5.4 -p $(LUA))
 	mandoc -Tlint -W warning doc/*.[1-9]
 

@@ -40,6 +40,7 @@ struct agent *agent_new(struct ev_loop *loop, const struct agent_options *option
     agent->loop = loop;
     agent->options = options;
     agent->script = script;
+    background_serve(script);
     buf_pool_init(&agent->in_pool, IN_BLOCK, IN_KEEP);
     buf_pool_init(&agent->out_pool, OUT_BLOCK, OUT_KEEP);
     LIST_INIT(&agent->conns);
@@ -57,6 +58,7 @@ void agent_configure(struct agent *agent, const struct agent_options *options,
     script_retire(agent->script);
     agent->options = options;
     agent->script = script;
+    background_serve(script);
 }
 
 void agent_take(struct agent *agent, int fd, const char *peer)
@@ -96,6 +98,6 @@ void agent_free(struct agent *agent)
     log_limit_flush(&agent->refusals, LEVEL_WARNING, "refused connections");
     log_limit_flush(&agent->faults, LEVEL_WARNING, "connections");
     log_limit_flush(&agent->unknowns, LEVEL_WARNING, "messages without a handler");
-    script_retire(agent->script);
+    script_stop(agent->script);
     free(agent);
 }

@@ -1,6 +1,7 @@
 #include "agent/conn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +20,9 @@
 
 /* How long a peer may take to close after our last frame. */
 #define CLOSING_TIMEOUT 2.0
+
+/* A connection that is not read does not tell that its peer is gone: ask so often. */
+#define HELD_CHECK 1.0
 
 /* ---- what is wanted of the socket and the clock ---- */
 
@@ -48,7 +52,9 @@ static double conn_allowance(const struct conn *conn)
         return options->hello_timeout;
     if (conn->state == CONN_CLOSING)
         return CLOSING_TIMEOUT;
-    return conn->blocked ? options->write_timeout : 0;
+    if (conn->blocked)
+        return options->write_timeout;
+    return conn_may_read(conn) ? 0 : HELD_CHECK;
 }
 
 /* The one place that decides which watchers run, after every event.  The timer is started
@@ -192,9 +198,11 @@ static void frame_hello(struct conn *conn, const struct frame *frame)
 
 static void frame_notify(struct conn *conn, const struct frame *frame)
 {
-    if (frame->flags & FRAME_ABORT)
+    if (fragments_open(conn))
+        conn_refuse(conn, STATUS_INTERLACED);
+    else if (frame->flags & FRAME_ABORT)
         return;
-    if (frame->flags & FRAME_FIN)
+    else if (frame->flags & FRAME_FIN)
         exchange_start(conn, frame->stream_id, frame->frame_id, frame->payload);
     else
         fragments_begin(conn, frame);
@@ -317,6 +325,13 @@ static void conn_writable(struct ev_loop *loop, ev_io *io, int events)
     conn_mark_dirty(conn);
 }
 
+static bool peer_gone(const struct conn *conn)
+{
+    struct pollfd fd = {.fd = conn->fd, .events = POLLRDHUP};
+
+    return poll(&fd, 1, 0) > 0;
+}
+
 static void conn_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct conn *conn = timer->data;
@@ -325,6 +340,10 @@ static void conn_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     if (conn->state == CONN_HELLO && buf_len(&conn->in)) {
         conn_refuse(conn, STATUS_TIMEOUT);
+        conn_arm(conn);
+        return;
+    }
+    if (conn->state == CONN_RUNNING && !conn->blocked && !peer_gone(conn)) {
         conn_arm(conn);
         return;
     }

@@ -22,8 +22,10 @@ struct reply {
 struct exchange {
     LIST_ENTRY(exchange) entry;
     struct conn *conn;
-    struct task_context context;
-    bool late; /* HAProxy has given up on it: its ACK carries nothing */
+    struct invoke_context context;
+    struct script *script;
+    size_t room; /* for actions, when there are several messages */
+    bool late;   /* HAProxy has given up on it: its ACK carries nothing */
     unsigned nmessages, left;
     enum task_result failure; /* of the first message that failed */
     struct reply *replies;    /* &only, or allocated */
@@ -31,6 +33,7 @@ struct exchange {
     struct span direct; /* a single message's actions, still where the task left them */
     uint8_t *kept;      /* the actions of several messages, in the order they ended */
     size_t kept_len, kept_cap;
+    struct background_list after; /* what begins when the ACK is on its way */
 };
 
 /* ---- memory ---- */
@@ -52,6 +55,7 @@ static struct exchange *exchange_new(struct conn *conn, unsigned nmessages)
     exchange->replies = &exchange->only;
     exchange->direct = (struct span){"", 0};
     exchange->kept = NULL;
+    TAILQ_INIT(&exchange->after);
     exchange->kept_len = exchange->kept_cap = 0;
     if (nmessages > 1)
         exchange->replies = mem_zalloc(nmessages * sizeof *exchange->replies);
@@ -119,25 +123,14 @@ void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id, e
     conn->agent->counts.acks++;
 }
 
-/* Several messages: what fits, in message order, with room left for the error variable. */
-static void put_kept(struct exchange *exchange, struct wire_out *out, size_t room)
+/* Several messages: their actions in message order. */
+static void put_kept(const struct exchange *exchange, struct wire_out *out)
 {
     for (unsigned i = 0; i < exchange->nmessages; i++) {
         const struct reply *reply = &exchange->replies[i];
 
-        if (reply->len > room) {
-            if (exchange->failure == TASK_OK)
-                exchange->failure = TASK_TOO_BIG;
-            log_limited(&reply->handler->failures, LEVEL_ERR,
-                        "message %s (stream %" PRIu64 ", frame %" PRIu64
-                        ", %s): too_big: with those of the messages before it, its actions do "
-                        "not fit an ACK",
-                        reply->handler->message, exchange->context.stream_id,
-                        exchange->context.frame_id, exchange->context.peer);
-            continue;
-        }
-        wire_put_bytes(out, exchange->kept + reply->at, reply->len);
-        room -= reply->len;
+        if (reply->len)
+            wire_put_bytes(out, exchange->kept + reply->at, reply->len);
     }
 }
 
@@ -145,32 +138,34 @@ static void exchange_answer(struct exchange *exchange)
 {
     struct conn *conn = exchange->conn;
     const struct agent_options *options = conn->agent->options;
-    const struct task_context *context = &exchange->context;
-    size_t room = ack_room(conn, context->stream_id, context->frame_id);
+    const struct invoke_context *context = &exchange->context;
     size_t size = exchange->direct.len + exchange->kept_len + error_room(options);
     struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + size);
     uint8_t *begin = frame_begin(&out, FRAME_ACK, FRAME_FIN, context->stream_id, context->frame_id);
 
     if (!exchange->late) {
         wire_put_bytes(&out, exchange->direct.at, exchange->direct.len);
-        if (exchange->kept)
-            put_kept(exchange, &out, room - error_room(options));
+        put_kept(exchange, &out);
         if (exchange->failure != TASK_OK)
             put_error(&out, options, exchange->failure);
     }
     frame_end(&out, begin);
     conn_written(conn, &out);
     conn->agent->counts.acks++;
+    background_release(exchange->script, &exchange->after);
     exchange_free(exchange);
     conn_answered(conn);
 }
 
 /* ---- the messages ---- */
 
-static void keep_actions(struct exchange *exchange, struct reply *reply, struct span actions)
+/* False when, with those of the messages that ended before it, they do not fit an ACK. */
+static bool keep_actions(struct exchange *exchange, struct reply *reply, struct span actions)
 {
     size_t need = exchange->kept_len + actions.len;
 
+    if (need > exchange->room)
+        return false;
     if (need > exchange->kept_cap) {
         exchange->kept_cap = need * 2;
         exchange->kept = mem_resize(exchange->kept, exchange->kept_cap);
@@ -179,18 +174,19 @@ static void keep_actions(struct exchange *exchange, struct reply *reply, struct 
     reply->len = actions.len;
     memcpy(exchange->kept + reply->at, actions.at, actions.len);
     exchange->kept_len = need;
+    return true;
 }
 
 static void message_failed(struct exchange *exchange, struct handler *handler,
-                           const struct task_report *report)
+                           enum task_result result, const char *text)
 {
+    exchange->conn->agent->counts.messages[result]++;
     if (exchange->failure == TASK_OK)
-        exchange->failure = report->result;
+        exchange->failure = result;
     log_limited(&handler->failures, LEVEL_ERR,
                 "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
                 handler->message ? handler->message : handler->name, exchange->context.stream_id,
-                exchange->context.frame_id, exchange->context.peer,
-                task_result_name(report->result), report->text);
+                exchange->context.frame_id, exchange->context.peer, task_result_name(result), text);
 }
 
 static void exchange_settle(struct exchange *exchange)
@@ -199,20 +195,24 @@ static void exchange_settle(struct exchange *exchange)
         exchange_answer(exchange);
 }
 
-/* A task_done_fn. */
-static void message_done(void *owner, unsigned slot, const struct task_report *report)
+/* An invoke_done_fn. */
+static void message_done(void *owner, unsigned slot, const struct invoke_report *report)
 {
     struct exchange *exchange = owner;
     struct reply *reply = &exchange->replies[slot];
 
-    exchange->conn->agent->counts.messages[report->result]++;
     reply->task = NULL;
+    background_move(&exchange->after, report->after);
     if (report->result != TASK_OK)
-        message_failed(exchange, reply->handler, report);
-    else if (exchange->nmessages == 1)
+        message_failed(exchange, reply->handler, report->result, report->text);
+    else if (exchange->nmessages > 1 && report->actions.len &&
+             !keep_actions(exchange, reply, report->actions))
+        message_failed(exchange, reply->handler, TASK_TOO_BIG,
+                       "with those of the other messages its actions do not fit an ACK");
+    else
+        exchange->conn->agent->counts.messages[TASK_OK]++;
+    if (exchange->nmessages == 1)
         exchange->direct = report->actions;
-    else if (report->actions.len)
-        keep_actions(exchange, reply, report->actions);
     exchange_settle(exchange);
 }
 
@@ -233,7 +233,7 @@ static void message_start(struct exchange *exchange, const struct message *messa
     struct conn *conn = exchange->conn;
     struct script *script = conn->agent->script;
     bool first;
-    struct task_call call = {
+    struct invoke_call call = {
         .handler = handler_find(&script->handlers, message->name, &first),
         .message = message,
         .context = &exchange->context,
@@ -249,7 +249,7 @@ static void message_start(struct exchange *exchange, const struct message *messa
         return;
     }
     exchange->replies[slot].handler = call.handler;
-    exchange->replies[slot].task = task_start(script, &call);
+    exchange->replies[slot].task = invoke_start(script, &call);
 }
 
 /*
@@ -283,7 +283,8 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, st
     conn->agent->counts.notifies++;
     mark_late(conn);
     exchange = exchange_new(conn, (unsigned)count);
-    exchange->context = (struct task_context){
+    exchange->script = conn->agent->script;
+    exchange->context = (struct invoke_context){
         .peer = conn->peer,
         .engine_id = span_of(conn->engine_id),
         .stream_id = stream_id,
@@ -291,6 +292,7 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, st
     };
     if (count > 1)
         room -= error_room(options);
+    exchange->room = room;
     for (unsigned slot = 0; slot < count; slot++) {
         if (slot + 1 < count)
             message_next(&payload, &message);
@@ -306,6 +308,8 @@ void exchange_cancel_all(struct conn *conn)
     while (!LIST_EMPTY(&conn->exchanges)) {
         struct exchange *exchange = LIST_FIRST(&conn->exchanges);
 
+        /* In this order: with its last task a retired script is gone. */
+        background_discard(exchange->script, &exchange->after);
         for (unsigned i = 0; i < exchange->nmessages; i++) {
             if (exchange->replies[i].task)
                 task_cancel(exchange->replies[i].task);

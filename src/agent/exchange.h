@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "script/task.h"
+#include "script/invoke.h"
 #include "spop/frame.h"
 
 struct agent;

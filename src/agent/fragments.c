@@ -75,18 +75,20 @@ static void fragments_append(struct conn *conn, const struct frame *frame)
         fragments->cap = need * 2;
         fragments->bytes = mem_resize(fragments->bytes, fragments->cap);
     }
-    memcpy(fragments->bytes + fragments->len, frame->payload.at, more);
+    if (more)
+        memcpy(fragments->bytes + fragments->len, frame->payload.at, more);
     fragments->len = need;
+}
+
+bool fragments_open(const struct conn *conn)
+{
+    return conn->fragments.active && !conn->fragments.refused;
 }
 
 void fragments_begin(struct conn *conn, const struct frame *frame)
 {
     struct fragments *fragments = &conn->fragments;
 
-    if (fragments->active && !fragments->refused) {
-        conn_refuse(conn, STATUS_INTERLACED);
-        return;
-    }
     fragments->active = true;
     fragments->refused = false;
     fragments->stream_id = frame->stream_id;
@@ -116,7 +118,7 @@ void fragments_add(struct conn *conn, const struct frame *frame)
     fragments_append(conn, frame);
     if (!(frame->flags & FRAME_FIN))
         return;
-    payload = wire_open(fragments->bytes, fragments->len);
+    payload = wire_open(fragments->len ? fragments->bytes : (const uint8_t *)"", fragments->len);
     if (!fragments->refused)
         exchange_start(conn, fragments->stream_id, fragments->frame_id, payload);
     fragments_end(conn);

@@ -28,7 +28,10 @@ struct fragments {
 void fragments_init(struct fragments *fragments, struct conn *conn);
 void fragments_clear(struct conn *conn);
 
-/* A NOTIFY without FIN. */
+/* Whether a payload is being put together, so that no other NOTIFY may come. */
+bool fragments_open(const struct conn *conn);
+
+/* A NOTIFY without FIN, while none is open. */
 void fragments_begin(struct conn *conn, const struct frame *frame);
 
 /* A frame of type UNSET. */

@@ -201,6 +201,13 @@ static void print_value(const struct value *value)
     }
 }
 
+/* One call. */
+struct calling {
+    struct script *script; /* NULL until it is loaded, and when it does not load */
+    bool loaded, over;
+    int status;
+};
+
 static void print_actions(struct span actions)
 {
     struct wire wire = wire_open(actions.at, actions.len);
@@ -215,19 +222,21 @@ static void print_actions(struct span actions)
     }
 }
 
-/* A task_done_fn. */
-static void call_done(void *owner, unsigned slot, const struct task_report *report)
+/* An invoke_done_fn. */
+static void call_done(void *owner, unsigned slot, const struct invoke_report *report)
 {
-    int *status = owner;
+    struct calling *calling = owner;
 
     (void)slot;
+    calling->over = true;
+    background_release(calling->script, report->after);
     if (report->result == TASK_OK) {
         print_actions(report->actions);
-        *status = EX_OK;
+        calling->status = EX_OK;
         return;
     }
     fprintf(stderr, "%s: %s\n", task_result_name(report->result), report->text);
-    *status = 1;
+    calling->status = 1;
 }
 
 /* ---- the run ---- */
@@ -238,49 +247,62 @@ static void print_fault(void *context, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
-static int call_handler(struct script *script, struct ev_loop *loop, const struct message *message,
-                        size_t room)
+/* A script_loaded_fn. */
+static void call_loaded(void *context, struct script *script, bool good)
 {
-    static const struct task_context context = {"call", {"", 0}, 0, 0};
-    int status = 1;
+    struct calling *calling = context;
+
+    calling->loaded = true;
+    if (good)
+        calling->script = script;
+    else
+        script_stop(script);
+}
+
+static void call_handler(struct calling *calling, const struct message *message)
+{
+    static const struct invoke_context context = {"call", {"", 0}, 0, 0};
+    struct script *script = calling->script;
     bool first;
-    struct task_call call = {
+    struct invoke_call call = {
         .handler = handler_find(&script->handlers, message->name, &first),
         .message = message,
         .context = &context,
-        .room = room,
+        .room = SCRIPT_ROOM,
         .done = call_done,
-        .owner = &status,
+        .owner = calling,
     };
 
+    calling->status = 1;
     if (!call.handler) {
         fprintf(stderr,
                 "spoa-lua call: message '%.*s' has no handler: no script defines a global "
                 "function of that name (with _ for other characters than letters and digits)\n",
                 (int)message->name.len, message->name.at);
-        return 1;
+        return;
     }
-    if (task_start(script, &call))
-        ev_run(loop, 0);
-    return status;
+    invoke_start(script, &call);
+    /* What spoa.after left is part of it. */
+    while (!calling->over || script->tasks.count > 0)
+        ev_run(script->loop, EVRUN_ONCE);
 }
 
 static int call_in_loop(const struct config *config, const struct message *message)
 {
-    size_t room = config->agent.max_frame_size - 1;
     struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
-    struct script *script;
-    int status = EX_DATAERR;
+    struct calling calling = {.status = EX_DATAERR};
 
     budget_open(config->script.cpu, task_expired);
-    script = script_new(loop, &config->script, room, print_fault, NULL);
-    if (script) {
-        status = call_handler(script, loop, message, room);
-        script_retire(script);
+    script_load(loop, &config->script, true, print_fault, call_loaded, &calling);
+    while (!calling.loaded)
+        ev_run(loop, EVRUN_ONCE);
+    if (calling.script) {
+        call_handler(&calling, message);
+        script_stop(calling.script);
     }
     budget_close();
     ev_loop_destroy(loop);
-    return status;
+    return calling.status;
 }
 
 int call_run(const struct config *config, const char *name, char **args, size_t nargs)

@@ -307,6 +307,9 @@ void config_clear(struct config *config)
         free(config->script.paths[i].pattern);
     for (size_t i = 0; i < config->script.nfiles; i++)
         free(config->script.files[i]);
+    for (size_t i = 0; i < config->script.nlimits; i++)
+        free(config->script.limits[i].name);
+    free(config->script.limits);
     free(config->listeners);
     free(config->script.paths);
     free(config->script.files);

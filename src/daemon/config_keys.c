@@ -110,6 +110,38 @@ const struct config_row config_rows[] = {
                 "raise it for many slow waits.",
     },
     {
+        .key = "handler",
+        .syntax = "NAME [timeout TIME] [concurrency NUMBER]",
+        .kind = CONFIG_HANDLER,
+        .repeatable = true,
+        .example = "get-ip-reputation timeout 50ms concurrency 200",
+        .text = "Limits of one handler, by the name of its message or its function: a "
+                "handler-timeout of its own, and how many of it may be under way at once (more "
+                "fail with \"busy\"), so that one slow service cannot take all the places.",
+    },
+    {
+        .key = "background-timeout",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "30s",
+        .min = "1ms",
+        .max = "1h",
+        FIELD(script.background_timeout),
+        .text = "How long a function of spoa.after, or one run of spoa.every, may take, waits "
+                "included. It is then cancelled, which is logged.",
+    },
+    {
+        .key = "background-concurrency",
+        .syntax = "NUMBER",
+        .kind = CONFIG_COUNT,
+        .initial = "1000",
+        .min = "1",
+        .max = "1000000",
+        FIELD(script.background_concurrency),
+        .text = "How many functions of spoa.after may be waiting for their turn or under way at "
+                "once; above that spoa.after raises an error.",
+    },
+    {
         .key = "default-scope",
         .syntax = "proc|sess|txn|req|res",
         .kind = CONFIG_CHOICE,

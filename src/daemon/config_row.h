@@ -18,6 +18,7 @@ enum config_kind {
     CONFIG_ADDRESS,  /* appended to listeners */
     CONFIG_SCRIPT,   /* expanded and appended to script.files */
     CONFIG_PATH,     /* appended to script.paths */
+    CONFIG_HANDLER,  /* appended to script.limits */
 };
 
 struct config_choice {

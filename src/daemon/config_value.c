@@ -366,6 +366,64 @@ static void set_path(struct config_input *input, const struct config_row *row, c
     }
 }
 
+/* ---- handler ---- */
+
+static bool limit_keyword(struct config_input *input, struct script_limit *limit,
+                          const char *keyword, const char *text)
+{
+    bool is_timeout = strcmp(keyword, "timeout") == 0;
+    uint64_t number = 0;
+    const char *wrong;
+
+    if (!is_timeout && strcmp(keyword, "concurrency") != 0) {
+        config_fault(input, "'%s' is neither timeout nor concurrency", keyword);
+        return false;
+    }
+    wrong = config_number(is_timeout ? CONFIG_TIME : CONFIG_COUNT, text, &number);
+    if (wrong) {
+        config_fault(input, "%s '%s' %s", keyword, text, wrong);
+        return false;
+    }
+    if (number < 1 ||
+        (is_timeout ? number < 1000 || number > UINT64_C(3600) * 1000000 : number > 1000000)) {
+        config_fault(input, "%s %s is out of range: %s", keyword, text,
+                     is_timeout ? "1ms to 1h" : "1 to 1000000");
+        return false;
+    }
+    if (is_timeout)
+        limit->timeout = (double)number / 1e6;
+    else
+        limit->concurrency = (unsigned)number;
+    return true;
+}
+
+static void set_handler(struct config_input *input, const struct config_row *row, char **words,
+                        size_t nwords)
+{
+    struct script_options *script = &input->config->script;
+    struct script_limit limit = {.line = input->line};
+
+    for (size_t i = 0; i < script->nlimits; i++) {
+        if (strcmp(script->limits[i].name, words[0]) == 0) {
+            config_fault(input, "%s %s is already in line %zu", row->key, words[0],
+                         script->limits[i].line);
+            return;
+        }
+    }
+    if (nwords < 3 || nwords % 2 == 0) {
+        config_fault(input, "%s %s needs a limit: %s %s", row->key, words[0], row->key,
+                     row->syntax);
+        return;
+    }
+    for (size_t i = 1; i < nwords; i += 2) {
+        if (!limit_keyword(input, &limit, words[i], words[i + 1]))
+            return;
+    }
+    limit.name = mem_strndup(words[0], strlen(words[0]));
+    script->limits = mem_resize(script->limits, (script->nlimits + 1) * sizeof *script->limits);
+    script->limits[script->nlimits++] = limit;
+}
+
 /* ---- by kind ---- */
 
 static const struct setter {
@@ -376,6 +434,7 @@ static const struct setter {
     [CONFIG_COUNT] = {1, set_number},      [CONFIG_CHOICE] = {1, set_choice},
     [CONFIG_VARIABLE] = {1, set_variable}, [CONFIG_ADDRESS] = {7, set_address},
     [CONFIG_SCRIPT] = {1, set_script},     [CONFIG_PATH] = {2, set_path},
+    [CONFIG_HANDLER] = {5, set_handler},
 };
 
 void config_set(struct config_input *input, const struct config_row *row, char **words,

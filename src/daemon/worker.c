@@ -23,6 +23,7 @@ struct worker {
     size_t nlisteners;
     ev_signal term, interrupt, hangup;
     ev_timer drain;
+    struct config *next; /* while a reload loads its scripts */
 };
 
 static void fault_to_stderr(void *context, const char *text)
@@ -37,21 +38,43 @@ static void fault_to_log(void *context, const char *text)
     log_write(LEVEL_ERR, "%s", text);
 }
 
-static struct script *load_scripts(struct ev_loop *loop, const struct config *config,
+/* Loading that is waited for: at start and by `-t`. */
+struct outcome {
+    struct script *script;
+    bool over, good;
+};
+
+static void loaded(void *context, struct script *script, bool good)
+{
+    struct outcome *outcome = context;
+
+    *outcome = (struct outcome){script, true, good};
+}
+
+/* NULL when they do not load; the errors have been told. */
+static struct script *load_scripts(struct ev_loop *loop, const struct config *config, bool starting,
                                    script_fault_fn *fault)
 {
-    return script_new(loop, &config->script, config->agent.max_frame_size, fault, NULL);
+    struct outcome outcome = {NULL, false, false};
+
+    script_load(loop, &config->script, starting, fault, loaded, &outcome);
+    while (!outcome.over)
+        ev_run(loop, EVRUN_ONCE);
+    if (outcome.good)
+        return outcome.script;
+    script_stop(outcome.script);
+    return NULL;
 }
 
 int worker_check(const struct config *config)
 {
-    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
     struct script *script;
 
     budget_open(config->script.cpu, task_expired);
-    script = load_scripts(loop, config, fault_to_stderr);
+    script = load_scripts(loop, config, false, fault_to_stderr);
     if (script)
-        script_retire(script);
+        script_stop(script);
     budget_close();
     ev_loop_destroy(loop);
     return script ? EX_OK : EX_DATAERR;
@@ -196,18 +219,22 @@ static void config_drop(struct config *config)
     free(config);
 }
 
-static void reload_asked(struct ev_loop *loop, ev_signal *signal, int events)
+static void reload_failed(struct config *config)
 {
-    struct worker *worker = signal->data;
-    struct config *config = mem_zalloc(sizeof *config), *old = worker->config;
-    struct script *script = NULL;
+    log_write(LEVEL_ERR, "reload failed: the old configuration and scripts go on");
+    config_drop(config);
+}
 
-    (void)events;
-    if (read_config(config, worker->path) == 0)
-        script = load_scripts(loop, config, fault_to_log);
-    if (!script) {
-        log_write(LEVEL_ERR, "reload failed: the old configuration and scripts go on");
-        config_drop(config);
+/* A script_loaded_fn. */
+static void reload_loaded(void *context, struct script *script, bool good)
+{
+    struct worker *worker = context;
+    struct config *config = worker->next, *old = worker->config;
+
+    worker->next = NULL;
+    if (!good) {
+        script_stop(script);
+        reload_failed(config);
         return;
     }
     if (!same_listeners(config, old))
@@ -219,6 +246,25 @@ static void reload_asked(struct ev_loop *loop, ev_signal *signal, int events)
     worker->config = config;
     config_drop(old);
     log_write(LEVEL_NOTICE, "scripts reloaded");
+}
+
+static void reload_asked(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct worker *worker = signal->data;
+    struct config *config;
+
+    (void)events;
+    if (worker->next) {
+        log_write(LEVEL_WARNING, "reload: the one before is still loading its scripts");
+        return;
+    }
+    config = mem_zalloc(sizeof *config);
+    if (read_config(config, worker->path) != 0) {
+        reload_failed(config);
+        return;
+    }
+    worker->next = config;
+    script_load(loop, &config->script, true, fault_to_log, reload_loaded, worker);
 }
 
 /* ---- running ---- */
@@ -236,6 +282,8 @@ static int worker_serve(struct worker *worker, struct script *script)
     int status;
 
     worker->agent = agent_new(worker->loop, &worker->config->agent, script);
+    if (handler_count(&script->handlers) == 0)
+        log_write(LEVEL_WARNING, "no script defines a handler: every message will set nothing");
     status = open_listeners(worker);
     if (status == EX_OK) {
         watch_signal(worker, &worker->term, SIGTERM, stop_asked);
@@ -265,7 +313,7 @@ int worker_run(struct config *config, const char *path)
         config_drop(config);
         return EX_OSERR;
     }
-    script = load_scripts(worker.loop, config, fault_to_log);
+    script = load_scripts(worker.loop, config, true, fault_to_log);
     if (script)
         status = worker_serve(&worker, script);
     budget_close();

@@ -12,10 +12,12 @@
 /* Makes `spoa` and opens every row; may raise. */
 void api_open(lua_State *lua);
 
-void api_value_open(lua_State *lua);     /* null, unset, bool ... bin, type */
-void api_sleep_open(lua_State *lua);     /* sleep */
-void api_log_open(lua_State *lua);       /* log; print */
-void api_coroutine_open(lua_State *lua); /* coroutine.resume, wrap, close */
-void api_guard_open(lua_State *lua);     /* os.exit */
+void api_value_open(lua_State *lua);      /* null, unset, bool ... bin, type */
+void api_sleep_open(lua_State *lua);      /* sleep */
+void api_task_open(lua_State *lua);       /* spawn, all, now */
+void api_background_open(lua_State *lua); /* after, every, at_start */
+void api_log_open(lua_State *lua);        /* log; print */
+void api_coroutine_open(lua_State *lua);  /* coroutine.resume, wrap, close */
+void api_guard_open(lua_State *lua);      /* os.exit */
 
 #endif

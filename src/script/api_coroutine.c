@@ -17,15 +17,17 @@ static int resume_again(lua_State *lua, int status, lua_KContext wrapped);
 /* wrap raises what resume returns; the position is put in front as Lua's own wrap does. */
 static int inner_failed(lua_State *lua, lua_State *inner, bool wrapped)
 {
+    bool memory;
+
     if (!wrapped) {
         lua_pushboolean(lua, 0);
         lua_xmove(inner, lua, 1);
         return 2;
     }
-    if (lua_status(inner) != LUA_OK && lua_status(inner) != LUA_YIELD)
-        lua_resetthread(inner);
+    memory = lua_status(inner) == LUA_ERRMEM;
+    task_close_failed(script_of(lua), inner);
     lua_xmove(inner, lua, 1);
-    if (lua_type(lua, -1) == LUA_TSTRING) {
+    if (lua_type(lua, -1) == LUA_TSTRING && !memory) {
         luaL_where(lua, 1);
         lua_insert(lua, -2);
         lua_concat(lua, 2);
@@ -54,11 +56,8 @@ static int drive(lua_State *lua, lua_State *inner, int nargs, bool wrapped)
     status = lua_resume(inner, lua, nargs, &n);
     budget_switch(lua);
     if (status == LUA_YIELD && task_must_pass(script)) {
-        if (!lua_isyieldable(lua)) {
-            task_refuse(script, inner);
-            return luaL_error(lua, "cannot wait here: a C function (table.sort, string.gsub, "
-                                   "require ...) is calling back; wait before or after it");
-        }
+        if (!lua_isyieldable(lua))
+            return luaL_error(lua, "%s", task_refuse(script, inner));
         task_pass(script, inner, lua);
         return lua_yieldk(lua, 0, wrapped, resume_again);
     }

@@ -18,6 +18,7 @@ static struct {
     lua_State *volatile running; /* the innermost coroutine, NULL between runs */
     volatile unsigned ticks;     /* left of this run */
     lua_State *volatile armed;   /* the last one the hook was set on */
+    volatile unsigned long beats;
     lua_Hook expired;
     timer_t timer;
 } budget;
@@ -28,6 +29,7 @@ static void budget_tick(int signal)
     (void)signal;
     if (!budget.running)
         return;
+    budget.beats++;
     if (budget.ticks > 0) {
         budget.ticks--;
         return;
@@ -71,6 +73,11 @@ void budget_switch(lua_State *lua)
     /* The hook of the coroutine that was left does not count instructions of this one. */
     if (budget.armed)
         lua_sethook(lua, budget.expired, LUA_MASKCOUNT, 1);
+}
+
+unsigned long budget_beats(void)
+{
+    return budget.beats;
 }
 
 bool budget_expired(lua_State *lua)

@@ -26,6 +26,10 @@ void budget_enter(lua_State *lua, unsigned allowance);
 /* Within a run another coroutine goes on; nothing is reset. */
 void budget_switch(lua_State *lua);
 
+/* How often the timer has ticked while Lua ran; as long as it does not change there is no
+ * need to look at a clock. */
+unsigned long budget_beats(void);
+
 /* Whether this run is over its budget.  A coroutine that was left for good with the hook on
  * may be resumed by a later run, whose budget is its own: then the hook is taken off here. */
 bool budget_expired(lua_State *lua);

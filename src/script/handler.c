@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "script/arguments.h"
+#include "script/options.h"
 
 /* Names from the wire that are remembered, and the longest of them. */
 #define SEEN_MAX     4096
@@ -49,8 +50,42 @@ static void entries_clear(struct handler_entry **table)
     }
 }
 
+/* `handler get-ip timeout 50ms` is for get_ip too. */
+static bool name_means(const char *configured, struct span name)
+{
+    if (strlen(configured) != name.len)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (configured[i] != name.at[i] &&
+            (isalnum((unsigned char)configured[i]) || name.at[i] != '_'))
+            return false;
+    }
+    return true;
+}
+
+static void handler_limit(struct handler *handler, const struct script_options *options)
+{
+    handler->timeout = options->timeout;
+    handler->concurrency = options->concurrency;
+    for (size_t i = 0; i < options->nlimits; i++) {
+        const struct script_limit *limit = &options->limits[i];
+
+        if (!name_means(limit->name, span_of(handler->name)))
+            continue;
+        if (limit->timeout > 0)
+            handler->timeout = limit->timeout;
+        if (limit->concurrency > 0)
+            handler->concurrency = limit->concurrency;
+    }
+}
+
+unsigned handler_count(const struct handler_table *table)
+{
+    return HASH_COUNT(table->defined);
+}
+
 const struct handler *handler_define(struct handler_table *table, lua_State *lua, struct span name,
-                                     const char *file)
+                                     const char *file, const struct script_options *options)
 {
     struct handler_entry *there = entry_find(table->defined, name);
     struct handler *handler;
@@ -70,6 +105,7 @@ const struct handler *handler_define(struct handler_table *table, lua_State *lua
     handler->line = about.linedefined;
     handler->function = function;
     handler->wants_context = about.isvararg || about.nparams > 1;
+    handler_limit(handler, options);
     TAILQ_INIT(&handler->layouts);
     entry_add(&table->defined, name, handler);
     return NULL;

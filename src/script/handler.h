@@ -25,6 +25,9 @@ struct handler {
     int line;
     int function; /* a reference in the registry */
     bool wants_context;
+    double timeout;       /* seconds */
+    unsigned concurrency; /* messages at once */
+    unsigned running;
     TAILQ_HEAD(layouts, layout) layouts; /* see arguments.h; the last one used first */
     unsigned nlayouts;
     struct log_limit failures;
@@ -39,13 +42,19 @@ struct handler_table {
     const struct handler_entry *last; /* most messages are like the one before */
 };
 
+/* What a handler may have, by its name: from the configuration. */
+struct script_options;
+
 /*
  * Adds the function on top of lua's stack, which it pops, under that name.  NULL, or the
  * handler of that name that is there already (the function is popped all the same).  May
  * raise a Lua memory error.
  */
 const struct handler *handler_define(struct handler_table *table, lua_State *lua, struct span name,
-                                     const char *file);
+                                     const char *file, const struct script_options *options);
+
+/* How many are defined. */
+unsigned handler_count(const struct handler_table *table);
 
 /*
  * The handler for a spoe-message: the exact name, or the name with every character that an

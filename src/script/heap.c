@@ -57,14 +57,16 @@ __attribute__((noinline)) static void *heap_new_slowly(struct heap *heap, size_t
     return block;
 }
 
+/* The limit has been looked at. */
 static inline void *heap_new(struct heap *heap, size_t size)
 {
     void **list, *block;
 
-    if (size > heap->limit - heap->used)
-        return NULL;
+    if (size > heap->small)
+        return heap_new_slowly(heap, size);
     list = list_of(heap, size);
-    if (size > heap->small || !(block = *list))
+    block = *list;
+    if (!block)
         return heap_new_slowly(heap, size);
     memcpy(list, block, sizeof *list);
     heap->used += size;
@@ -88,8 +90,6 @@ static inline void heap_drop(struct heap *heap, void *block, size_t size)
 /* Both sizes from malloc: let it move the block, or not. */
 static void *heap_realloc(struct heap *heap, void *block, size_t old_size, size_t size)
 {
-    if (size > old_size && size - old_size > heap->limit - heap->used)
-        return NULL;
     block = realloc(block, size);
     if (block)
         heap->used += size - old_size;
@@ -101,6 +101,8 @@ __attribute__((noinline)) static void *heap_resize(struct heap *heap, void *old,
 {
     void *block;
 
+    if (size > old_size && size - old_size > heap->limit - heap->used)
+        return NULL;
     if (old_size > heap->small && size > heap->small)
         return heap_realloc(heap, old, old_size, size);
     if (old_size <= heap->small && size <= old_size &&
@@ -121,7 +123,7 @@ void *heap_alloc(void *ud, void *block, size_t old_size, size_t new_size)
     struct heap *heap = ud;
 
     if (!block) /* old_size is the kind of object then */
-        return new_size ? heap_new(heap, new_size) : NULL;
+        return new_size && new_size <= heap->limit - heap->used ? heap_new(heap, new_size) : NULL;
     if (new_size)
         return heap_resize(heap, block, old_size, new_size);
     heap_drop(heap, block, old_size);

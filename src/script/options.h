@@ -16,12 +16,24 @@ struct script_path {
     bool cpath;
 };
 
+/* What `handler NAME ...` says; what it does not say is 0. */
+struct script_limit {
+    char *name;
+    double timeout;
+    unsigned concurrency;
+    size_t line; /* in the configuration */
+};
+
 struct script_options {
     double timeout;       /* wall clock from NOTIFY to ACK */
     double cpu;           /* CPU time between two waits */
     size_t memory;        /* of the Lua heap */
     unsigned concurrency; /* handlers that have not ended yet */
+    double background_timeout;
+    unsigned background_concurrency;
     enum action_scope default_scope;
+    struct script_limit *limits;
+    size_t nlimits;
     struct script_path *paths;
     size_t npaths;
     char **files; /* the scripts, in the order they are run */

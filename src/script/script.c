@@ -7,25 +7,14 @@
 
 #include "base/mem.h"
 #include "script/api.h"
-#include "script/budget.h"
+#include "script/load.h"
 
 /* The sanitizers want to see every block, so their builds turn the pools off. */
 #ifndef HEAP_POOLED
 #define HEAP_POOLED true
 #endif
 
-/* What a script's top level may use of CPU time, in handler-cpu's: it runs once, and may
- * build large tables. */
-#define LOAD_ALLOWANCE 100
-
 static const char script_key;
-
-struct loading {
-    struct script *script;
-    script_fault_fn *fault;
-    void *context;
-    size_t faults;
-};
 
 struct script *script_of(lua_State *lua)
 {
@@ -35,12 +24,6 @@ struct script *script_of(lua_State *lua)
     script = lua_touserdata(lua, -1);
     lua_pop(lua, 1);
     return script;
-}
-
-static void loading_fault(struct loading *loading, const char *text)
-{
-    loading->faults++;
-    loading->fault(loading->context, text);
 }
 
 static void prepend(lua_State *lua, const char *field, const char *pattern)
@@ -67,9 +50,11 @@ static void prepend_folder(lua_State *lua, const char *file)
 
 static bool same_folder(const char *file, const char *other)
 {
-    size_t len = (size_t)((strrchr(file, '/') ? strrchr(file, '/') : file) - file);
+    const char *slash = strrchr(file, '/'), *other_slash = strrchr(other, '/');
 
-    return strncmp(file, other, len) == 0 && !strchr(other + len + 1, '/');
+    if (!slash || !other_slash)
+        return slash == other_slash;
+    return slash - file == other_slash - other && strncmp(file, other, (size_t)(slash - file)) == 0;
 }
 
 static int protected_open(lua_State *lua)
@@ -90,85 +75,6 @@ static int protected_open(lua_State *lua)
     return 0;
 }
 
-/* Every global function of the environment at index is a handler. */
-static void define_handlers(struct loading *loading, lua_State *lua, int env, const char *file)
-{
-    lua_pushnil(lua);
-    while (lua_next(lua, env)) {
-        const struct handler *there = NULL;
-        struct span name;
-
-        if (lua_type(lua, -2) != LUA_TSTRING || !lua_isfunction(lua, -1)) {
-            lua_pop(lua, 1);
-            continue;
-        }
-        name.at = lua_tolstring(lua, -2, &name.len);
-        lua_pushvalue(lua, -1);
-        there = handler_define(&loading->script->handlers, lua, name, file);
-        if (there) {
-            lua_Debug about;
-
-            lua_getinfo(lua, ">S", &about);
-            loading_fault(loading, lua_pushfstring(lua,
-                                                   "%s:%d: handler '%s' is already defined at "
-                                                   "%s:%d: rename one, or make it local",
-                                                   file, about.linedefined, there->name,
-                                                   there->file, there->line));
-        }
-        lua_pop(lua, 1);
-    }
-}
-
-static int with_traceback(lua_State *lua)
-{
-    luaL_traceback(lua, lua, luaL_tolstring(lua, 1, NULL), 1);
-    return 1;
-}
-
-/* load(loading, file): runs one script in an environment of its own. */
-static int protected_load(lua_State *lua)
-{
-    struct loading *loading = lua_touserdata(lua, 1);
-    const char *file = lua_tostring(lua, 2);
-    int env;
-
-    lua_pushcfunction(lua, with_traceback);
-    lua_newtable(lua);
-    env = lua_gettop(lua);
-    lua_createtable(lua, 0, 1);
-    lua_pushglobaltable(lua);
-    lua_setfield(lua, -2, "__index");
-    lua_setmetatable(lua, env);
-    if (luaL_loadfilex(lua, file, "t") != LUA_OK)
-        return lua_error(lua);
-    lua_pushvalue(lua, env);
-    lua_setupvalue(lua, -2, 1);
-    if (lua_pcall(lua, 0, 0, env - 1) != LUA_OK)
-        return lua_error(lua);
-    define_handlers(loading, lua, env, file);
-    return 0;
-}
-
-static void load_file(struct loading *loading, const char *file)
-{
-    lua_State *lua = loading->script->lua;
-    const char *text;
-
-    lua_pushcfunction(lua, protected_load);
-    lua_pushlightuserdata(lua, loading);
-    lua_pushstring(lua, file);
-    budget_enter(lua, LOAD_ALLOWANCE);
-    if (lua_pcall(lua, 2, 0, 0) != LUA_OK) {
-        text = lua_tostring(lua, -1);
-        /* Lua cuts long names; say the whole one in front then. */
-        if (strncmp(text, file, strlen(file)) != 0)
-            text = lua_pushfstring(lua, "%s: %s", file, text);
-        loading_fault(loading, text);
-    }
-    budget_leave();
-    lua_settop(lua, 0);
-}
-
 /* Everything that can raise is behind a lua_pcall or a lua_resume: this is our bug. */
 static int panicked(lua_State *lua)
 {
@@ -176,60 +82,79 @@ static int panicked(lua_State *lua)
     return 0; /* Lua aborts */
 }
 
-struct script *script_new(struct ev_loop *loop, const struct script_options *options,
-                          size_t action_room, script_fault_fn *fault, void *context)
+/* NULL when the state could be made, or what is wrong. */
+static const char *script_open(struct script *script)
+{
+    lua_State *lua = lua_newstate(heap_alloc, &script->heap);
+
+    script->lua = lua;
+    if (!lua)
+        return "handler-memory is too small for Lua itself";
+    lua_atpanic(lua, panicked);
+    /* Every coroutine begins with a copy of this: no task owns it (task.c). */
+    *(void **)lua_getextraspace(lua) = NULL;
+    lua_pushcfunction(lua, protected_open);
+    lua_pushlightuserdata(lua, script);
+    return lua_pcall(lua, 1, 0, 0) == LUA_OK ? NULL : lua_tostring(lua, -1);
+}
+
+void script_load(struct ev_loop *loop, const struct script_options *options, bool starting,
+                 script_fault_fn *fault, script_loaded_fn *loaded, void *context)
 {
     struct script *script = mem_zalloc(sizeof *script);
-    struct loading loading = {script, fault, context, 0};
+    const char *wrong;
 
     script->loop = loop;
     script->options = *options;
-    script->scratch = mem_alloc(action_room);
-    script->scratch_size = action_room;
+    script->scratch = mem_alloc(SCRIPT_ROOM);
     heap_init(&script->heap, options->memory, HEAP_POOLED);
-    script->lua = lua_newstate(heap_alloc, &script->heap);
-    if (!script->lua) {
-        loading_fault(&loading, "handler-memory is too small for Lua itself");
-        script_free(script);
-        return NULL;
+    task_pool_init(script);
+    LIST_INIT(&script->invocations);
+    background_init(script);
+    wrong = script_open(script);
+    if (!wrong) {
+        load_start(script, starting, fault, loaded, context);
+        return;
     }
-    /* Every coroutine begins with a copy of this: no task owns it (task.c). */
-    *(void **)lua_getextraspace(script->lua) = NULL;
-    lua_pushcfunction(script->lua, protected_open);
-    lua_pushlightuserdata(script->lua, script);
-    lua_atpanic(script->lua, panicked);
-    if (lua_pcall(script->lua, 1, 0, 0) != LUA_OK) {
-        loading_fault(&loading, lua_tostring(script->lua, -1));
-        script_free(script);
-        return NULL;
-    }
-    for (size_t i = 0; i < options->nfiles; i++)
-        load_file(&loading, options->files[i]);
-    if (loading.faults) {
-        script_free(script);
-        return NULL;
-    }
-    script->options.files = NULL;
-    script->options.paths = NULL;
-    script->options.nfiles = script->options.npaths = 0;
-    return script;
+    fault(context, wrong);
+    loaded(context, script, false);
 }
 
-void script_retire(struct script *script)
+static void script_free(struct script *script)
 {
-    script->retired = true;
-    if (script->tasks.count == 0)
-        script_free(script);
-}
-
-void script_free(struct script *script)
-{
+    background_forget(script);
+    load_forget(script);
+    task_pool_clear(script);
+    invoke_pool_clear(script);
+    log_limit_flush(&script->background.failures, LEVEL_ERR, "in the background");
     if (script->lua) {
-        task_pool_clear(script);
         handler_table_clear(&script->handlers);
         lua_close(script->lua);
     }
     heap_clear(&script->heap);
     free(script->scratch);
     free(script);
+}
+
+void script_left(struct script *script)
+{
+    if (script->retired && script->tasks.count == 0)
+        script_free(script);
+}
+
+void script_retire(struct script *script)
+{
+    script->retired = true;
+    background_stop(script);
+    script_left(script);
+}
+
+void script_stop(struct script *script)
+{
+    script->tasks.count++; /* so that it does not go away under us */
+    script_retire(script);
+    background_forget(script);
+    task_cancel_all(script);
+    script->tasks.count--;
+    script_left(script);
 }

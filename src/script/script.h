@@ -1,9 +1,10 @@
 /*
  * script: one generation of handler scripts: a Lua state, its heap, its handlers.
  *
- * Each script file runs once, in an environment of its own that reads through to the
- * standard globals; every global function it defines is a handler.  A reload makes a second
- * generation beside the first, which is retired and frees itself when its last task ended.
+ * Each script file runs once, as a task that may wait, in an environment of its own that
+ * reads through to the standard globals; every global function it defines is a handler.  A
+ * reload makes a second generation beside the first, which is retired and frees itself when
+ * its last task ended.
  */
 #ifndef SCRIPT_SCRIPT_H
 #define SCRIPT_SCRIPT_H
@@ -14,10 +15,17 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "script/background.h"
 #include "script/handler.h"
 #include "script/heap.h"
+#include "script/invoke.h"
 #include "script/options.h"
 #include "script/task.h"
+
+/* The most bytes of actions that a message can give: as long as the longest frame. */
+#define SCRIPT_ROOM (1024 * 1024)
+
+struct loading;
 
 struct script {
     struct ev_loop *loop;
@@ -26,29 +34,44 @@ struct script {
     lua_State *lua;
     struct handler_table handlers;
     struct task_pool tasks;
-    uint8_t *scratch; /* where results are encoded, one task at a time */
-    size_t scratch_size;
+    struct invoke_list invocations; /* unused ones */
+    struct background_pool background;
+    uint8_t *scratch;        /* SCRIPT_ROOM, where results are encoded, one task at a time */
+    struct loading *loading; /* until all scripts have run */
+    unsigned long beats;     /* see invoke.c */
     bool retired;
 };
 
-/* Told of each error in the scripts: "FILE:LINE: what".  The text is the callee's to copy. */
+/* Told of each error in the scripts: "FILE:LINE: what".  The text is there for the call. */
 typedef void script_fault_fn(void *context, const char *text);
 
+/* Told once that loading is over.  When it failed, every error was told before; the script
+ * is the callee's in either case. */
+typedef void script_loaded_fn(void *context, struct script *script, bool good);
+
 /*
- * Makes the state and runs options->files in order, all of them even if one fails.  NULL
- * when there was an error; every one was told to fault.  action_room is the most bytes of
- * actions a message may give.
+ * Makes the state and runs options->files in order, all of them even if one fails, and then,
+ * with `starting`, what spoa.at_start asked for.  loaded is called before this returns, or
+ * later from the loop.  options and its lists must live until then.
  */
-struct script *script_new(struct ev_loop *loop, const struct script_options *options,
-                          size_t action_room, script_fault_fn *fault, void *context);
+void script_load(struct ev_loop *loop, const struct script_options *options, bool starting,
+                 script_fault_fn *fault, script_loaded_fn *loaded, void *context);
+
+/* Leaves the function on top of lua's stack for when all scripts have run (spoa.at_start).
+ * Raises when they have. */
+void script_at_start(lua_State *lua);
 
 /* The script that a Lua state, or a coroutine in it, belongs to. */
 struct script *script_of(lua_State *lua);
 
-/* No more tasks are started; frees the script when the last one has ended, maybe now. */
+/* No more messages are started; the script frees itself when the last task has ended, maybe
+ * now. */
 void script_retire(struct script *script);
 
-/* For the task pool: the last task of a retired script ended. */
-void script_free(struct script *script);
+/* The same, but now: whatever is still running is cancelled. */
+void script_stop(struct script *script);
+
+/* For tasks: one has ended. */
+void script_left(struct script *script);
 
 #endif

@@ -1,35 +1,20 @@
 #include "script/task.h"
 
 #include <lauxlib.h>
-#include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
-#include "base/mem.h"
-#include "script/arguments.h"
 #include "script/budget.h"
-#include "script/results.h"
 #include "script/script.h"
 
-/* Coroutines that ended normally and are kept: one is about 1 KiB. */
-#define UNUSED_MAX 1024
+/* Tasks run in one go before the loop has its turn again: tasks that only wake one another
+ * must not keep it from deadlines and sockets. */
+#define READY_MAX 256
 
 #define TOO_MUCH_CPU "more CPU time between two waits than handler-cpu allows"
-
-struct task {
-    LIST_ENTRY(task) entry;
-    struct script *script;
-    lua_State *lua; /* the coroutine */
-    int anchor;     /* its reference in the registry */
-    struct task_call call;
-    struct wait *wait;     /* what a suspended task waits for */
-    lua_State *inner;      /* the coroutine of the handler's own that waits, if it is one */
-    enum task_result fate; /* what it is being stopped for, or TASK_OK */
-    const char *why;       /* with a fate: the words for it */
-    bool returned;         /* the handler's own code is through */
-    bool suspended;        /* has waited, so that its deadline runs and it is listed */
-    ev_timer deadline;
-    size_t used; /* of the scratch memory, by the actions */
-};
+#define AT_DEADLINE  "still waiting at its deadline"
+#define CANNOT_WAIT                                                                                \
+    "cannot wait here: a C function (table.sort, string.gsub, require ...) is calling back; "      \
+    "wait before or after it"
 
 const char *task_result_name(enum task_result result)
 {
@@ -43,8 +28,9 @@ const char *task_result_name(enum task_result result)
 }
 
 /*
- * The pointer that Lua keeps for us in each coroutine: the task in a task's own, the next
- * coroutine outwards in one that a handler made and that is waiting, NULL in all others.
+ * The pointer that Lua keeps for us in each coroutine: the task in a task's own, the pool in
+ * one that is kept for the next, the next coroutine outwards in one that a handler made and
+ * that is waiting, NULL in all others.
  */
 static void **owner_of(lua_State *coroutine)
 {
@@ -56,146 +42,70 @@ bool task_owns(lua_State *coroutine)
     return *owner_of(coroutine) != NULL;
 }
 
-/* ---- inside the coroutine ---- */
-
-static double monotonic(void)
+struct task *task_of(lua_State *lua)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return *owner_of(lua);
 }
 
-/* The context may be kept by a handler for longer than its task lives. */
-static int context_remaining(lua_State *lua)
-{
-    lua_Number left = lua_tonumber(lua, lua_upvalueindex(1)) - monotonic();
-
-    lua_pushnumber(lua, left > 0 ? left : 0);
-    return 1;
-}
-
-static void push_context(lua_State *lua, const struct task *task)
-{
-    const struct task_context *context = task->call.context;
-
-    lua_createtable(lua, 0, 6);
-    lua_pushlstring(lua, task->call.message->name.at, task->call.message->name.len);
-    lua_setfield(lua, -2, "message");
-    lua_pushinteger(lua, (lua_Integer)context->stream_id);
-    lua_setfield(lua, -2, "stream_id");
-    lua_pushinteger(lua, (lua_Integer)context->frame_id);
-    lua_setfield(lua, -2, "frame_id");
-    lua_pushlstring(lua, context->engine_id.at, context->engine_id.len);
-    lua_setfield(lua, -2, "engine_id");
-    lua_pushstring(lua, context->peer);
-    lua_setfield(lua, -2, "peer");
-    lua_pushnumber(lua, monotonic() + task->script->options.timeout);
-    lua_pushcclosure(lua, context_remaining, 1);
-    lua_setfield(lua, -2, "remaining");
-}
-
-static int body_returned(lua_State *lua, int status, lua_KContext context)
-{
-    struct task *task = *owner_of(lua);
-    struct script *script = task->script;
-    struct wire_out out = wire_out_open(script->scratch, task->call.room);
-
-    (void)status;
-    (void)context;
-    task->returned = true;
-    results_put(lua, script->options.default_scope, &out);
-    if (out.full) {
-        task->fate = TASK_TOO_BIG;
-        return luaL_error(lua,
-                          "the actions take more than the %d bytes that an ACK has for them: "
-                          "return less, or raise tune.bufsize in HAProxy",
-                          (int)task->call.room);
-    }
-    task->used = (size_t)(out.at - script->scratch);
-    return 0;
-}
-
-static int task_body(lua_State *lua)
-{
-    struct task *task = *owner_of(lua);
-    struct handler *handler = task->call.handler;
-    int nargs = 1;
-
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, handler->function);
-    arguments_push(lua, handler, task->call.message);
-    if (handler->wants_context) {
-        push_context(lua, task);
-        nargs++;
-    }
-    lua_callk(lua, nargs, 1, 0, body_returned);
-    return body_returned(lua, LUA_OK, 0);
-}
-
-/* ---- coming and going ---- */
+/* ---- coroutines ---- */
 
 static int protected_thread(lua_State *lua)
 {
-    struct task *task = lua_touserdata(lua, 1);
+    struct coroutine *made = lua_touserdata(lua, 1);
 
-    task->lua = lua_newthread(lua);
-    task->anchor = luaL_ref(lua, LUA_REGISTRYINDEX);
+    made->lua = lua_newthread(lua);
+    made->anchor = luaL_ref(lua, LUA_REGISTRYINDEX);
     return 0;
 }
 
-/* NULL when Lua has no memory for another coroutine. */
-static struct task *task_get(struct script *script)
+/* False when Lua has no memory for another one. */
+static bool coroutine_get(struct task *task)
 {
-    struct task *task = LIST_FIRST(&script->tasks.unused);
+    struct script *script = task->script;
+    struct task_pool *pool = &script->tasks;
+    struct coroutine made;
 
-    if (task) {
-        LIST_REMOVE(task, entry);
-        script->tasks.unused_count--;
-        return task;
+    if (pool->nunused) {
+        made = pool->unused[--pool->nunused];
+    } else {
+        lua_pushcfunction(script->lua, protected_thread);
+        lua_pushlightuserdata(script->lua, &made);
+        if (lua_pcall(script->lua, 1, 0, 0) != LUA_OK) {
+            lua_pop(script->lua, 1);
+            return false;
+        }
     }
-    task = mem_zalloc(sizeof *task);
-    task->script = script;
-    lua_pushcfunction(script->lua, protected_thread);
-    lua_pushlightuserdata(script->lua, task);
-    if (lua_pcall(script->lua, 1, 0, 0) != LUA_OK) {
-        lua_pop(script->lua, 1);
-        free(task);
-        return NULL;
-    }
-    *owner_of(task->lua) = task;
-    return task;
+    task->lua = made.lua;
+    task->anchor = made.anchor;
+    *owner_of(made.lua) = task;
+    return true;
 }
 
-static void task_free(struct task *task)
+static void coroutine_drop(struct script *script, struct coroutine coroutine)
 {
-    *owner_of(task->lua) = NULL;
-    luaL_unref(task->script->lua, LUA_REGISTRYINDEX, task->anchor);
-    free(task);
+    *owner_of(coroutine.lua) = NULL;
+    luaL_unref(script->lua, LUA_REGISTRYINDEX, coroutine.anchor);
 }
 
-static void task_put(struct task *task)
+/* Back to the pool, if it came to its end normally. */
+static void coroutine_put(struct task *task, bool reusable)
 {
     struct task_pool *pool = &task->script->tasks;
+    struct coroutine coroutine = {task->lua, task->anchor};
 
-    if (pool->unused_count == UNUSED_MAX) {
-        task_free(task);
+    task->lua = NULL;
+    if (!reusable || pool->nunused == TASK_POOL_MAX) {
+        coroutine_drop(task->script, coroutine);
         return;
     }
-    LIST_INSERT_HEAD(&pool->unused, task, entry);
-    pool->unused_count++;
+    lua_settop(coroutine.lua, 0);
+    *owner_of(coroutine.lua) = pool;
+    pool->unused[pool->nunused++] = coroutine;
 }
 
-/* What all ends have in common; the last one of a retired script takes the script along. */
-static void task_leave(struct script *script)
-{
-    script->tasks.count--;
-    if (script->retired && script->tasks.count == 0)
-        script_free(script);
-}
-
-/* Closes the handler's coroutines from the innermost outwards: <close> variables run, under
- * a budget of their own. */
-static void task_close(struct task *task)
+/* Closes the task's coroutines from the innermost outwards: <close> variables run, under a
+ * budget of their own. */
+static void coroutine_close(struct task *task)
 {
     lua_State *coroutine = task->inner ? task->inner : task->lua;
 
@@ -209,21 +119,22 @@ static void task_close(struct task *task)
         coroutine = outer;
     }
     budget_switch(task->lua);
-    lua_resetthread(task->lua);
+    if (!task->raised || lua_status(task->lua) == LUA_YIELD)
+        lua_resetthread(task->lua);
     budget_leave();
-    task_free(task);
+    task->inner = NULL;
 }
 
-static void task_unwait(struct task *task)
+void task_forget(struct task *task)
 {
-    struct wait *wait = task->wait;
-
-    task->wait = NULL;
-    if (wait)
-        wait->cancel(wait);
+    if (task->lua)
+        coroutine_put(task, task->clean);
 }
 
 /* ---- ending ---- */
+
+static void run_later(struct script *script);
+static void run_ready(struct script *script);
 
 static void push_error_text(lua_State *lua, int index)
 {
@@ -237,17 +148,17 @@ static void push_error_text(lua_State *lua, int index)
 
 /*
  * describe(task, status): the text of a failure, with a traceback of the coroutine, which
- * is still as it was when it failed.  What happened outside of the handler's own lines is
- * said to be at the line where the handler begins.
+ * is still as it was when it failed.  What happened outside of the script's own lines is
+ * said to be at the line where they begin.
  */
 static int protected_describe(lua_State *lua)
 {
     struct task *task = lua_touserdata(lua, 1);
     int status = (int)lua_tointeger(lua, 2);
-    const struct handler *handler = task->call.handler;
 
-    lua_pushfstring(lua, "%s:%d: ", handler->file, handler->line);
+    lua_pushfstring(lua, "%s:%d: ", task->file, task->line);
     if (status != LUA_YIELD) {
+        lua_pushvalue(task->lua, -1);
         lua_xmove(task->lua, lua, 1);
         push_error_text(lua, lua_gettop(lua));
         lua_remove(lua, -2);
@@ -256,26 +167,17 @@ static int protected_describe(lua_State *lua)
     } else {
         lua_pushliteral(lua, "coroutine.yield outside of a coroutine of its own");
     }
-    if (status == LUA_YIELD || task->returned)
+    if (status == LUA_YIELD || task->telling == TELL_PLACE)
         lua_concat(lua, 2);
-    if (!task->returned)
+    if (task->telling == TELL_TRACEBACK)
         luaL_traceback(lua, task->inner ? task->inner : task->lua, lua_tostring(lua, -1), 0);
     return 1;
 }
 
-static enum task_result result_of(const struct task *task, int status)
+/* Leaves the text on top of the script's own stack. */
+static const char *task_describe(struct task *task, int status)
 {
-    if (task->fate != TASK_OK)
-        return task->fate;
-    return status == LUA_ERRMEM ? TASK_MEMORY : TASK_ERROR;
-}
-
-static void task_failed(struct task *task, int status)
-{
-    struct script *script = task->script;
-    lua_State *lua = script->lua;
-    struct task_call call = task->call;
-    struct task_report report = {.result = result_of(task, status)};
+    lua_State *lua = task->script->lua;
 
     budget_enter(lua, 1);
     lua_pushcfunction(lua, protected_describe);
@@ -283,56 +185,130 @@ static void task_failed(struct task *task, int status)
     lua_pushinteger(lua, status);
     lua_pcall(lua, 2, 1, 0);
     budget_leave();
-    report.text = lua_isstring(lua, -1) ? lua_tostring(lua, -1) : "(no text for the error)";
-    task_unwait(task);
-    task_close(task);
-    call.done(call.owner, call.slot, &report);
-    lua_pop(lua, 1);
-    task_leave(script);
+    return lua_isstring(lua, -1) ? lua_tostring(lua, -1) : "(no text for the error)";
 }
 
-static void task_returned(struct task *task)
+static void task_unwait(struct task *task)
+{
+    struct wait *wait = task->wait;
+
+    task->wait = NULL;
+    if (wait)
+        wait->cancel(wait);
+}
+
+/* What all ends have in common, before `ended` or `cancelled`. */
+static void task_detach(struct task *task)
+{
+    task->live = false;
+    if (task->timeout > 0)
+        ev_timer_stop(task->script->loop, &task->deadline);
+    if (task->queued)
+        TAILQ_REMOVE(&task->script->tasks.ready, task, ready);
+    task->queued = false;
+    task_unwait(task);
+    while (!LIST_EMPTY(&task->children))
+        task_cancel(LIST_FIRST(&task->children));
+    if (task->listed)
+        LIST_REMOVE(task, sibling);
+    task->listed = false;
+    if (task->gone)
+        *task->gone = true;
+    task->gone = NULL;
+}
+
+/* After it: the last task of a retired script takes the script along. */
+static void task_leave(struct script *script)
+{
+    script->tasks.count--;
+    script_left(script);
+}
+
+static void task_returned(struct task *task, int nresults)
 {
     struct script *script = task->script;
-    struct task_call call = task->call;
-    struct task_report report = {
-        .result = TASK_OK,
-        .actions = {(const char *)script->scratch, task->used},
-    };
+    struct task_report report = {.result = TASK_OK, .nresults = nresults};
 
-    lua_settop(task->lua, 0);
-    task_put(task);
-    call.done(call.owner, call.slot, &report);
+    task_detach(task);
+    task->clean = true;
+    if (!task->kind->keeps)
+        coroutine_put(task, true);
+    task->kind->ended(task, &report);
     task_leave(script);
 }
 
-static void task_unlist(struct task *task)
+/* Out of memory in a coroutine that a handler made, or caught and raised again, comes as an
+ * ordinary error with Lua's own words. */
+static enum task_result result_of(const struct task *task, int status)
 {
-    if (!task->suspended)
-        return;
-    ev_timer_stop(task->script->loop, &task->deadline);
-    LIST_REMOVE(task, entry);
+    if (task->fate != TASK_OK)
+        return task->fate;
+    if (status == LUA_ERRMEM)
+        return TASK_MEMORY;
+    if (status == LUA_ERRRUN && lua_type(task->lua, -1) == LUA_TSTRING &&
+        strcmp(lua_tostring(task->lua, -1), "not enough memory") == 0)
+        return TASK_MEMORY;
+    return TASK_ERROR;
 }
 
-static void task_end(struct task *task, int status)
+static void task_failed(struct task *task, int status)
 {
-    task_unlist(task);
-    if (status == LUA_OK)
-        task_returned(task);
-    else
-        task_failed(task, status);
+    struct script *script = task->script;
+    struct task_report report = {
+        .result = result_of(task, status),
+        .text = task_describe(task, status),
+    };
+
+    task_detach(task);
+    coroutine_close(task);
+    if (!task->kind->keeps)
+        coroutine_put(task, false);
+    task->kind->ended(task, &report);
+    lua_pop(script->lua, 1);
+    task_leave(script);
+}
+
+void task_cancel(struct task *task)
+{
+    struct script *script = task->script;
+
+    if (!task->live)
+        return;
+    script->tasks.busy++;
+    task_detach(task);
+    coroutine_close(task);
+    coroutine_put(task, false);
+    task->kind->cancelled(task);
+    script->tasks.busy--;
+    run_later(script);
+    task_leave(script);
+}
+
+void task_cancel_all(struct script *script)
+{
+    struct task_list *roots = &script->tasks.roots;
+
+    script->tasks.count++; /* so that the last one does not take the script along */
+    while (!LIST_EMPTY(roots))
+        task_cancel(LIST_FIRST(roots));
+    script->tasks.count--;
 }
 
 static void task_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct task *task = timer->data;
+    struct script *script = task->script;
 
     (void)loop;
     (void)events;
     task->fate = TASK_TIMEOUT;
-    task->why = "still waiting at its deadline (handler-timeout)";
-    task_unwait(task);
-    task_end(task, LUA_YIELD);
+    task->why = AT_DEADLINE;
+    script->tasks.count++; /* it must not go away here */
+    script->tasks.busy++;
+    task_failed(task, LUA_YIELD);
+    script->tasks.busy--;
+    run_ready(script);
+    task_leave(script);
 }
 
 /* ---- running ---- */
@@ -344,93 +320,182 @@ void task_expired(lua_State *lua, lua_Debug *about)
     (void)about;
     if (!budget_expired(lua))
         return;
-    if (!task || !lua_isyieldable(lua)) {
-        luaL_error(lua, TOO_MUCH_CPU);
+    if (task) {
+        task->fate = TASK_TIMEOUT;
+        task->why = TOO_MUCH_CPU;
+    }
+    if (task && lua_isyieldable(lua)) {
+        lua_yield(lua, 0);
         return;
     }
-    task->fate = TASK_TIMEOUT;
-    task->why = TOO_MUCH_CPU;
-    lua_yield(lua, 0);
+    if (task)
+        task->raised = true;
+    luaL_where(lua, 0);
+    lua_pushliteral(lua, TOO_MUCH_CPU);
+    lua_concat(lua, 2);
+    lua_error(lua);
 }
 
-/* A task starts in the turn of the loop that read its NOTIFY, and a timer counts from the
- * beginning of the turn: so this is the time since the NOTIFY. */
+/* A task starts in the turn of the loop that brought its cause, and a timer counts from the
+ * beginning of the turn: so a message's is the time since its NOTIFY. */
 static void task_suspend(struct task *task)
 {
-    struct script *script = task->script;
-
-    if (task->suspended)
+    if (task->listed)
         return;
-    task->suspended = true;
-    ev_timer_init(&task->deadline, task_overdue, script->options.timeout, 0);
-    task->deadline.data = task;
-    ev_timer_start(script->loop, &task->deadline);
-    LIST_INSERT_HEAD(&script->tasks.waiting, task, entry);
+    task->listed = true;
+    LIST_INSERT_HEAD(&task->script->tasks.roots, task, sibling);
+    if (task->timeout > 0)
+        ev_timer_start(task->script->loop, &task->deadline);
 }
 
-/* The one door.  True when the task is suspended, false when it ended and is gone. */
-static bool task_run(struct task *task)
+/* The one door.  What is on top of the coroutine is a function and nargs arguments, or what
+ * a wait goes on with. */
+static void task_run(struct task *task, int nargs)
 {
     struct script *script = task->script;
-    int status, n;
+    int status, nresults;
 
     script->tasks.running = task;
-    budget_enter(task->lua, 1);
-    status = lua_resume(task->lua, script->lua, 0, &n);
+    budget_enter(task->lua, task->kind->allowance);
+    status = lua_resume(task->lua, script->lua, nargs, &nresults);
     budget_leave();
     script->tasks.running = NULL;
-    if (status == LUA_YIELD && task->wait && task->fate == TASK_OK) {
+    if (status == LUA_YIELD && task->wait && task->fate == TASK_OK)
         task_suspend(task);
-        return true;
-    }
-    task_end(task, status);
-    return false;
+    else if (status == LUA_OK)
+        task_returned(task, nresults);
+    else
+        task_failed(task, status);
 }
 
-struct task *task_start(struct script *script, const struct task_call *call)
+static void task_queue(struct task *task)
 {
-    struct task_report refused = {.result = TASK_BUSY, .text = "handler-concurrency is reached"};
-    struct task *task = NULL;
+    task->queued = true;
+    TAILQ_INSERT_TAIL(&task->script->tasks.ready, task, ready);
+}
 
-    if (script->tasks.count < script->options.concurrency) {
-        refused = (struct task_report){.result = TASK_MEMORY, .text = "no memory to begin with"};
-        task = task_get(script);
+/* The rest of the queue runs in the next turn of the loop. */
+static void run_later(struct script *script)
+{
+    struct task_pool *pool = &script->tasks;
+
+    if (TAILQ_EMPTY(&pool->ready) || ev_is_active(&pool->more))
+        return;
+    ev_timer_set(&pool->more, 0, 0);
+    ev_timer_start(script->loop, &pool->more);
+}
+
+static void run_ready(struct script *script)
+{
+    struct task_pool *pool = &script->tasks;
+
+    pool->count++; /* so that the script does not go away under us */
+    pool->busy++;
+    for (int i = 0; i < READY_MAX && !TAILQ_EMPTY(&pool->ready); i++) {
+        struct task *task = TAILQ_FIRST(&pool->ready);
+
+        TAILQ_REMOVE(&pool->ready, task, ready);
+        task->queued = false;
+        task_run(task, lua_status(task->lua) == LUA_OK ? lua_gettop(task->lua) - 1 : 0);
     }
-    if (!task) {
-        call->done(call->owner, call->slot, &refused);
-        return NULL;
-    }
-    script->tasks.count++;
-    task->call = *call;
+    run_later(script);
+    pool->busy--;
+    task_leave(script);
+}
+
+static void run_more(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    run_ready(timer->data);
+}
+
+static void task_init(struct task *task, struct script *script, const struct task_kind *kind,
+                      double timeout)
+{
+    task->kind = kind;
+    task->script = script;
+    task->timeout = timeout;
     task->wait = NULL;
     task->inner = NULL;
     task->fate = TASK_OK;
     task->why = NULL;
-    task->returned = task->suspended = false;
-    task->used = 0;
-    lua_pushcfunction(task->lua, task_body);
-    return task_run(task) ? task : NULL;
+    task->telling = TELL_TRACEBACK;
+    task->live = task->listed = task->queued = task->clean = task->raised = false;
+    task->gone = NULL;
+    task->parent = NULL;
+    LIST_INIT(&task->children);
+    if (timeout > 0) {
+        ev_timer_init(&task->deadline, task_overdue, timeout, 0);
+        task->deadline.data = task;
+    }
 }
 
-void task_cancel(struct task *task)
+bool task_start(struct task *task, struct script *script, const struct task_kind *kind,
+                double timeout, bool *gone)
 {
-    struct script *script = task->script;
-
-    task_unlist(task);
-    task_unwait(task);
-    task_close(task);
+    task_init(task, script, kind, timeout);
+    if (!coroutine_get(task))
+        return false;
+    script->tasks.count += 2; /* its own, and one so that the script does not go away here */
+    *gone = false;
+    task->live = true;
+    task->gone = gone;
+    lua_pushcfunction(task->lua, kind->body);
+    script->tasks.busy++;
+    task_run(task, 0);
+    script->tasks.busy--;
+    if (!TAILQ_EMPTY(&script->tasks.ready) && !script->tasks.busy)
+        run_ready(script);
+    if (!*gone)
+        task->gone = NULL;
     task_leave(script);
+    return true;
+}
+
+const char *task_spawn(lua_State *lua, struct task *task, const struct task_kind *kind, int nargs)
+{
+    struct script *script = script_of(lua);
+    struct task *parent = script->tasks.running;
+
+    if (!parent)
+        return "tasks can be spawned only inside of a handler";
+    if (script->tasks.count >= script->options.concurrency)
+        return "too many tasks (handler-concurrency)";
+    task_init(task, script, kind, 0);
+    if (!coroutine_get(task))
+        return "not enough memory";
+    if (!lua_checkstack(task->lua, nargs + 2)) {
+        coroutine_put(task, true);
+        return "too many arguments";
+    }
+    lua_pushcfunction(task->lua, kind->body);
+    lua_xmove(lua, task->lua, nargs + 1);
+    script->tasks.count++;
+    task->live = task->listed = true;
+    task->parent = parent;
+    LIST_INSERT_HEAD(&parent->children, task, sibling);
+    task_queue(task);
+    return NULL;
+}
+
+void task_pool_init(struct script *script)
+{
+    struct task_pool *pool = &script->tasks;
+
+    LIST_INIT(&pool->roots);
+    TAILQ_INIT(&pool->ready);
+    ev_timer_init(&pool->more, run_more, 0, 0);
+    pool->more.data = script;
 }
 
 void task_pool_clear(struct script *script)
 {
-    struct task *task;
+    struct task_pool *pool = &script->tasks;
 
-    while ((task = LIST_FIRST(&script->tasks.unused)) != NULL) {
-        LIST_REMOVE(task, entry);
-        task_free(task);
-    }
-    script->tasks.unused_count = 0;
+    ev_timer_stop(script->loop, &pool->more);
+    while (pool->nunused)
+        coroutine_drop(script, pool->unused[--pool->nunused]);
 }
 
 /* ---- waiting ---- */
@@ -442,9 +507,7 @@ int wait_yield(lua_State *lua, struct wait *wait, void (*cancel)(struct wait *wa
 
     if (!task || !lua_isyieldable(lua)) {
         cancel(wait);
-        return luaL_error(lua, task ? "cannot wait here: a C function (table.sort, string.gsub, "
-                                      "require ...) is calling back; wait before or after it"
-                                    : "can wait only inside of a handler");
+        return luaL_error(lua, task ? CANNOT_WAIT : "can wait only inside of a handler");
     }
     wait->task = task;
     wait->cancel = cancel;
@@ -455,10 +518,13 @@ int wait_yield(lua_State *lua, struct wait *wait, void (*cancel)(struct wait *wa
 void wait_wake(struct wait *wait)
 {
     struct task *task = wait->task;
+    struct script *script = task->script;
 
     task->wait = NULL;
     task->inner = NULL;
-    task_run(task);
+    task_queue(task);
+    if (!script->tasks.busy)
+        run_ready(script);
 }
 
 bool task_must_pass(const struct script *script)
@@ -477,10 +543,21 @@ void task_pass(struct script *script, lua_State *inner, lua_State *outer)
         task->inner = inner;
 }
 
-void task_refuse(struct script *script, lua_State *inner)
+const char *task_refuse(struct script *script, lua_State *inner)
 {
-    task_unwait(script->tasks.running);
+    struct task *task = script->tasks.running;
+
+    task_unwait(task);
     lua_resetthread(inner);
+    return task->fate != TASK_OK ? task->why : CANNOT_WAIT;
+}
+
+void task_close_failed(struct script *script, lua_State *inner)
+{
+    const struct task *task = script->tasks.running;
+
+    if (!task || !task->raised)
+        lua_resetthread(inner);
 }
 
 void task_release(lua_State *inner)

@@ -1,0 +1,258 @@
+#include "script/load.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* A script's top level and spoa.at_start run once, may build large tables and wait for what
+ * they need: so much CPU time between two waits, in handler-cpu's, and so many seconds. */
+#define LOAD_ALLOWANCE 100
+#define LOAD_TIMEOUT   60.0
+
+struct loading {
+    struct task task; /* first: one at a time */
+    struct script *script;
+    bool starting;
+    size_t file;             /* the next of options.files */
+    int at_start, nat_start; /* a reference to the list of functions; the next of them */
+    size_t faults;
+    script_fault_fn *fault;
+    script_loaded_fn *loaded;
+    void *context;
+    char place[LUA_IDSIZE]; /* of the at_start function that runs */
+};
+
+static void load_next(struct loading *loading);
+
+static void load_fault(struct loading *loading, const char *text)
+{
+    loading->faults++;
+    loading->fault(loading->context, text);
+}
+
+/* ---- one script ---- */
+
+static void duplicate(struct loading *loading, lua_State *lua, const struct handler *there)
+{
+    lua_Debug about;
+
+    lua_getinfo(lua, ">S", &about);
+    lua_pushfstring(lua,
+                    "%s:%d: handler '%s' is already defined at %s:%d: rename one, or make it "
+                    "local",
+                    loading->task.file, about.linedefined, there->name, there->file, there->line);
+    load_fault(loading, lua_tostring(lua, -1));
+}
+
+/* Every global function of the environment at index is a handler. */
+static void define_handlers(struct loading *loading, lua_State *lua, int env)
+{
+    struct script *script = loading->script;
+
+    lua_pushnil(lua);
+    while (lua_next(lua, env)) {
+        const struct handler *there = NULL;
+        struct span name;
+
+        if (lua_type(lua, -2) == LUA_TSTRING && lua_isfunction(lua, -1)) {
+            name.at = lua_tolstring(lua, -2, &name.len);
+            lua_pushvalue(lua, -1);
+            there =
+                handler_define(&script->handlers, lua, name, loading->task.file, &script->options);
+        }
+        if (there)
+            duplicate(loading, lua, there);
+        lua_pop(lua, 1);
+    }
+}
+
+static int file_returned(lua_State *lua, int status, lua_KContext env)
+{
+    (void)status;
+    define_handlers((struct loading *)task_of(lua), lua, (int)env);
+    return 0;
+}
+
+static int file_body(lua_State *lua)
+{
+    struct loading *loading = (struct loading *)task_of(lua);
+
+    lua_newtable(lua);
+    lua_createtable(lua, 0, 1);
+    lua_pushglobaltable(lua);
+    lua_setfield(lua, -2, "__index");
+    lua_setmetatable(lua, 1);
+    if (luaL_loadfilex(lua, loading->task.file, "t") != LUA_OK) {
+        loading->task.telling = TELL_BARE;
+        return lua_error(lua);
+    }
+    lua_pushvalue(lua, 1);
+    lua_setupvalue(lua, -2, 1);
+    lua_callk(lua, 0, 0, 1, file_returned);
+    return file_returned(lua, LUA_OK, 1);
+}
+
+/* ---- one function of spoa.at_start ---- */
+
+void script_at_start(lua_State *lua)
+{
+    struct loading *loading = script_of(lua)->loading;
+
+    if (!loading)
+        luaL_error(lua, "spoa.at_start is for a script's top level: everything has started");
+    if (loading->at_start == LUA_NOREF) {
+        lua_newtable(lua);
+        loading->at_start = luaL_ref(lua, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, loading->at_start);
+    lua_insert(lua, -2);
+    lua_rawseti(lua, -2, (lua_Integer)lua_rawlen(lua, -2) + 1);
+    lua_pop(lua, 1);
+}
+
+static int at_start_returned(lua_State *lua, int status, lua_KContext context)
+{
+    (void)lua;
+    (void)status;
+    (void)context;
+    return 0;
+}
+
+static int at_start_body(lua_State *lua)
+{
+    struct loading *loading = (struct loading *)task_of(lua);
+
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, loading->at_start);
+    lua_rawgeti(lua, -1, loading->nat_start);
+    lua_callk(lua, 0, 0, 0, at_start_returned);
+    return 0;
+}
+
+/* ---- one after the other ---- */
+
+static void load_ended(struct task *task, const struct task_report *report)
+{
+    struct loading *loading = (struct loading *)task;
+
+    if (report->result != TASK_OK) {
+        /* Lua cuts long names; say the whole one in front then. */
+        if (strncmp(report->text, task->file, strlen(task->file)) == 0) {
+            load_fault(loading, report->text);
+        } else {
+            char *text = NULL;
+
+            if (asprintf(&text, "%s: %s", task->file, report->text) < 0)
+                text = NULL;
+            load_fault(loading, text ? text : report->text);
+            free(text);
+        }
+    }
+    load_next(loading);
+}
+
+static void load_cancelled(struct task *task)
+{
+    (void)task; /* load_forget frees it */
+}
+
+static const struct task_kind file_kind = {
+    .body = file_body,
+    .ended = load_ended,
+    .cancelled = load_cancelled,
+    .allowance = LOAD_ALLOWANCE,
+};
+
+static const struct task_kind at_start_kind = {
+    .body = at_start_body,
+    .ended = load_ended,
+    .cancelled = load_cancelled,
+    .allowance = LOAD_ALLOWANCE,
+};
+
+static void load_task(struct loading *loading, const struct task_kind *kind)
+{
+    bool gone;
+
+    if (task_start(&loading->task, loading->script, kind, LOAD_TIMEOUT, &gone))
+        return;
+    load_fault(loading, "handler-memory is too small for the scripts");
+    load_next(loading);
+}
+
+/* True when there is one more, whose place is then known. */
+static bool next_at_start(struct loading *loading)
+{
+    lua_State *lua = loading->script->lua;
+    lua_Debug about;
+    bool more = false;
+
+    if (loading->at_start == LUA_NOREF || !loading->starting || loading->faults)
+        return false;
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, loading->at_start);
+    if (lua_rawgeti(lua, -1, ++loading->nat_start) == LUA_TFUNCTION) {
+        lua_getinfo(lua, ">S", &about);
+        memcpy(loading->place, about.short_src, sizeof loading->place);
+        loading->task.file = loading->place;
+        loading->task.line = about.linedefined;
+        more = true;
+        lua_pop(lua, 1);
+    } else {
+        lua_pop(lua, 2);
+    }
+    return more;
+}
+
+static void load_over(struct loading *loading)
+{
+    struct script *script = loading->script;
+    struct loading done = *loading;
+
+    script->options.files = NULL;
+    script->options.paths = NULL;
+    script->options.limits = NULL;
+    script->options.nfiles = script->options.npaths = script->options.nlimits = 0;
+    load_forget(script);
+    done.loaded(done.context, script, done.faults == 0);
+}
+
+static void load_next(struct loading *loading)
+{
+    const struct script_options *options = &loading->script->options;
+
+    if (loading->file < options->nfiles) {
+        loading->task.file = options->files[loading->file++];
+        loading->task.line = 1;
+        load_task(loading, &file_kind);
+    } else if (next_at_start(loading)) {
+        load_task(loading, &at_start_kind);
+    } else {
+        load_over(loading);
+    }
+}
+
+void load_start(struct script *script, bool starting, script_fault_fn *fault,
+                script_loaded_fn *loaded, void *context)
+{
+    struct loading *loading = mem_zalloc(sizeof *loading);
+
+    script->loading = loading;
+    loading->script = script;
+    loading->starting = starting;
+    loading->at_start = LUA_NOREF;
+    loading->fault = fault;
+    loading->loaded = loaded;
+    loading->context = context;
+    load_next(loading);
+}
+
+void load_forget(struct script *script)
+{
+    if (!script->loading)
+        return;
+    if (script->loading->at_start != LUA_NOREF)
+        luaL_unref(script->lua, LUA_REGISTRYINDEX, script->loading->at_start);
+    free(script->loading);
+    script->loading = NULL;
+}
