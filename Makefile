@@ -57,7 +57,12 @@ LUA     := $(wildcard lua/*/*.lua conf/*.lua)
 
 all: build/spoa-lua build/config-doc modules
 
+# The executable looks for modules/ and lua/ beside itself.
 modules: $(MODULES:%=$(OUT)/modules/spoa/%.so)
+	@mkdir -p $(OUT)/modules
+	@ln -sfn ../../lua $(OUT)/lua
+	@ln -sfn ../lua build/lua
+	@ln -sfn release/modules build/modules
 
 build/spoa-lua: build/release/spoa-lua
 	ln -f $< $@

@@ -16,6 +16,8 @@ void api_value_open(lua_State *lua);      /* null, unset, bool ... bin, type */
 void api_sleep_open(lua_State *lua);      /* sleep */
 void api_task_open(lua_State *lua);       /* spawn, all, now */
 void api_background_open(lua_State *lua); /* after, every, at_start */
+void api_poll_open(lua_State *lua);       /* poll, closing */
+void api_modules_open(lua_State *lua);    /* where require looks */
 void api_log_open(lua_State *lua);        /* log; print */
 void api_coroutine_open(lua_State *lua);  /* coroutine.resume, wrap, close */
 void api_guard_open(lua_State *lua);      /* os.exit */

@@ -110,6 +110,7 @@ void script_load(struct ev_loop *loop, const struct script_options *options, boo
     heap_init(&script->heap, options->memory, HEAP_POOLED);
     task_pool_init(script);
     LIST_INIT(&script->invocations);
+    LIST_INIT(&script->polls);
     background_init(script);
     wrong = script_open(script);
     if (!wrong) {

@@ -36,6 +36,7 @@ struct script {
     struct task_pool tasks;
     struct invoke_list invocations; /* unused ones */
     struct background_pool background;
+    LIST_HEAD(, poll) polls; /* see api_poll.c */
     uint8_t *scratch;        /* SCRIPT_ROOM, where results are encoded, one task at a time */
     struct loading *loading; /* until all scripts have run */
     unsigned long beats;     /* see invoke.c */
