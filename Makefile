@@ -159,7 +159,8 @@ format-check:
 valgrind:
 	@.ci/deps build test
 	@$(MAKE) --no-print-directory FLAVOUR=valgrind programs
-	@tests/valgrind
+	@tests/run --build build/valgrind --wrapper \
+	    'valgrind --quiet --leak-check=full --error-exitcode=9' unit
 
 # make fuzz SECONDS=60: each target so long, from its corpus, new finds kept in build/.
 SECONDS ?= 60
