@@ -1,0 +1,324 @@
+#include "script/budget.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "stage.h"
+
+/*
+ * Each runaway is run three times through one script (an error raised in a count hook leaves
+ * hooks disabled on its coroutine for good, so the second and third are those that hang),
+ * and then a handler that is no runaway.
+ */
+static void check_runaway(const char *source)
+{
+    struct stage stage;
+    struct outcome outcome;
+    char *all;
+
+    ck_assert_int_gt(asprintf(&all, "function ok() return { ['txn.ok'] = 1 } end\n%s", source), 0);
+    stage_prepare(&stage, all);
+    free(all);
+    stage.options.cpu = 0.02;
+    stage_begin(&stage);
+    for (int i = 0; i < 3; i++) {
+        stage_run(&stage, &outcome, "runaway", NO_ARGS);
+        ck_assert_msg(outcome.result == TASK_TIMEOUT, "run %d: %s", i + 1,
+                      stage_says(&stage, &outcome));
+        ck_assert_msg(strstr(outcome.text, "handler-cpu") != NULL, "%s", outcome.text);
+        stage_expect(&stage, "ok", NO_ARGS, "ok set-var txn.ok int64 1");
+    }
+    stage_close(&stage);
+}
+
+START_TEST(loop)
+{
+    check_runaway("function runaway() while true do end end");
+}
+END_TEST
+
+START_TEST(pcall_cannot_swallow_it)
+{
+    check_runaway("function runaway()\n"
+                  "  while true do pcall(function() while true do end end) end\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(pcall_in_pcall)
+{
+    check_runaway("local function deep(n)\n"
+                  "  while true do\n"
+                  "    if n > 0 then pcall(deep, n - 1) else pcall(error) end\n"
+                  "  end\n"
+                  "end\n"
+                  "function runaway() deep(20) end");
+}
+END_TEST
+
+START_TEST(xpcall_with_a_handler_that_loops)
+{
+    check_runaway("local function spin() while true do end end\n"
+                  "function runaway() while true do xpcall(spin, spin) end end");
+}
+END_TEST
+
+START_TEST(inside_wrap)
+{
+    check_runaway("function runaway()\n"
+                  "  coroutine.wrap(function() while true do end end)()\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(inside_resume_inside_wrap_under_pcall)
+{
+    check_runaway("function runaway()\n"
+                  "  local spin = function() while true do pcall(pcall, error) end end\n"
+                  "  local middle = coroutine.wrap(function()\n"
+                  "    while true do coroutine.resume(coroutine.create(spin)) end\n"
+                  "  end)\n"
+                  "  while true do pcall(middle) end\n"
+                  "end");
+}
+END_TEST
+
+/* Many short coroutines, each well within the budget. */
+START_TEST(coroutine_after_coroutine)
+{
+    check_runaway("function runaway()\n"
+                  "  while true do coroutine.wrap(function() coroutine.yield(1) end)() end\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(generator_that_never_ends)
+{
+    check_runaway("function runaway()\n"
+                  "  local each = coroutine.wrap(function()\n"
+                  "    while true do coroutine.yield(1) end\n"
+                  "  end)\n"
+                  "  for _ in each do end\n"
+                  "end");
+}
+END_TEST
+
+/* Nothing can yield there, so it is stopped by an error. */
+START_TEST(inside_sort)
+{
+    check_runaway("function runaway()\n"
+                  "  table.sort({ 3, 2, 1 }, function() while true do end end)\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(inside_sort_under_pcall)
+{
+    check_runaway("local function spin() while true do pcall(error) end end\n"
+                  "function runaway()\n"
+                  "  while true do pcall(table.sort, { 3, 2, 1 }, spin) end\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(inside_wrap_inside_sort)
+{
+    check_runaway("function runaway()\n"
+                  "  local spin = coroutine.wrap(function() while true do end end)\n"
+                  "  table.sort({ 3, 2, 1 }, spin)\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(inside_gsub)
+{
+    check_runaway("function runaway()\n"
+                  "  string.gsub('x', 'x', function() while true do end end)\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(inside_sort_inside_wrap)
+{
+    check_runaway("function runaway()\n"
+                  "  coroutine.wrap(function()\n"
+                  "    table.sort({ 3, 2, 1 }, function() while true do end end)\n"
+                  "  end)()\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(inside_a_metamethod)
+{
+    check_runaway("local t = setmetatable({}, { __index = function() while true do end end })\n"
+                  "function runaway() return t.x end");
+}
+END_TEST
+
+START_TEST(inside_close)
+{
+    check_runaway("function runaway()\n"
+                  "  local x <close> = setmetatable({}, { __close = function()\n"
+                  "    while true do end\n"
+                  "  end })\n"
+                  "end");
+}
+END_TEST
+
+/* What runs when the runaway is closed has a budget of its own, and no more than that. */
+START_TEST(runaway_closes_with_a_runaway)
+{
+    check_runaway("function runaway()\n"
+                  "  local x <close> = setmetatable({}, { __close = function()\n"
+                  "    while true do pcall(error) end\n"
+                  "  end })\n"
+                  "  while true do end\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(runaway_in_wrap_closes_with_a_runaway)
+{
+    check_runaway("local forever = { __close = function() while true do end end }\n"
+                  "function runaway()\n"
+                  "  local x <close> = setmetatable({}, forever)\n"
+                  "  coroutine.wrap(function()\n"
+                  "    local y <close> = setmetatable({}, forever)\n"
+                  "    while true do end\n"
+                  "  end)()\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(runaway_in_sort_closes_with_a_runaway)
+{
+    check_runaway("function runaway()\n"
+                  "  local x <close> = setmetatable({}, { __close = function()\n"
+                  "    while true do end\n"
+                  "  end })\n"
+                  "  table.sort({ 3, 2, 1 }, function() while true do end end)\n"
+                  "end");
+}
+END_TEST
+
+/* Uses up the budget where no hook can see it, then yields. */
+static int burn_and_yield(lua_State *lua)
+{
+    clock_t began = clock();
+
+    while (clock() - began < CLOCKS_PER_SEC / 8)
+        continue;
+    return lua_yield(lua, 0);
+}
+
+/* The coroutine is left with the hook on it; who resumes it later has a budget of its own. */
+START_TEST(coroutine_left_with_the_hook_on)
+{
+    struct stage stage;
+    struct outcome outcome;
+
+    stage_open(&stage,
+               "local co = coroutine.create(function()\n"
+               "  while true do\n"
+               "    burn_and_yield()\n"
+               "    local n = 0\n"
+               "    for i = 1, 100 do n = n + i end\n"
+               "    coroutine.yield(n)\n"
+               "  end\n"
+               "end)\n"
+               "function runaway() coroutine.resume(co) end\n"
+               "function again()\n"
+               "  local good, n = coroutine.resume(co)\n"
+               "  return { txn = { n = n, good = good, hooked = debug.gethook(co) ~= nil } }\n"
+               "end");
+    lua_register(stage.script->lua, "burn_and_yield", burn_and_yield);
+    for (int i = 0; i < 3; i++) {
+        stage_run(&stage, &outcome, "runaway", NO_ARGS);
+        ck_assert_int_eq(outcome.result, TASK_TIMEOUT);
+        stage_expect(&stage, "again", NO_ARGS,
+                     "ok set-var txn.good bool true; set-var txn.hooked bool false; "
+                     "set-var txn.n int64 5050");
+    }
+    stage_close(&stage);
+}
+END_TEST
+
+/* A handler may use its budget again after each wait. */
+START_TEST(budget_is_between_waits)
+{
+    struct stage stage;
+
+    stage_open(&stage, "function work()\n"
+                       "  local began = os.clock()\n"
+                       "  for i = 1, 8 do\n"
+                       "    local slice = os.clock()\n"
+                       "    repeat until os.clock() - slice > 0.02\n"
+                       "    spoa.sleep(0)\n"
+                       "  end\n"
+                       "  return { ['txn.enough'] = os.clock() - began > 0.1 }\n"
+                       "end");
+    stage_expect(&stage, "work", NO_ARGS, "ok set-var txn.enough bool true");
+    stage_close(&stage);
+}
+END_TEST
+
+START_TEST(runaway_after_a_wait)
+{
+    check_runaway("function runaway()\n"
+                  "  coroutine.wrap(function() spoa.sleep(0) end)()\n"
+                  "  spoa.sleep(0)\n"
+                  "  while true do end\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(runaway_while_its_error_is_described)
+{
+    struct stage stage;
+    struct outcome outcome;
+
+    stage_open(&stage, "local forever = setmetatable({}, { __tostring = function()\n"
+                       "  while true do pcall(error) end\n"
+                       "end })\n"
+                       "function fail() error(forever) end\n"
+                       "function ok() return { ['txn.ok'] = 1 } end\n");
+    for (int i = 0; i < 3; i++) {
+        stage_run(&stage, &outcome, "fail", NO_ARGS);
+        ck_assert_int_eq(outcome.result, TASK_ERROR);
+        stage_expect(&stage, "ok", NO_ARGS, "ok set-var txn.ok int64 1");
+    }
+    stage_close(&stage);
+}
+END_TEST
+
+/* A script's top level may take longer than a handler, and not for ever. */
+START_TEST(loading)
+{
+    struct stage stage;
+
+    stage_init(&stage);
+    ck_assert(budget_open(0.002, task_expired));
+    stage_script(&stage, "busy.lua",
+                 "local began = os.clock()\n"
+                 "repeat until os.clock() - began > 0.02\n"
+                 "function busy() end\n");
+    stage_script(&stage, "spin.lua",
+                 "-- for ever\n"
+                 "while true do pcall(error) end\n");
+    ck_assert_ptr_null(stage_load(&stage));
+    ck_assert_uint_eq(stage.nfaults, 1);
+    ck_assert_msg(strstr(stage.faults, "spin.lua:1: ") == stage.faults, "%s", stage.faults);
+    ck_assert_msg(strstr(stage.faults, "handler-cpu") != NULL, "%s", stage.faults);
+    ck_assert_msg(strstr(stage.faults, "spin.lua:2: in main chunk") != NULL, "%s", stage.faults);
+    stage_close(&stage);
+}
+END_TEST
+
+UNIT_MAIN("budget", loop, pcall_cannot_swallow_it, pcall_in_pcall, xpcall_with_a_handler_that_loops,
+          inside_wrap, inside_resume_inside_wrap_under_pcall, coroutine_after_coroutine,
+          generator_that_never_ends, inside_sort, inside_sort_under_pcall, inside_wrap_inside_sort,
+          inside_gsub, inside_sort_inside_wrap, inside_a_metamethod, inside_close,
+          runaway_closes_with_a_runaway, runaway_in_wrap_closes_with_a_runaway,
+          runaway_in_sort_closes_with_a_runaway, coroutine_left_with_the_hook_on,
+          budget_is_between_waits, runaway_after_a_wait, runaway_while_its_error_is_described,
+          loading)
