@@ -47,21 +47,25 @@ def toolchain():
     return ", ".join(sorted(text.decode() for text in compilers) + [lua])
 
 
-def run_load(agent, port, connections, outstanding, count, cpu):
-    figures = load(port, ["-c", connections, "-p", outstanding, "-n", count, "-t", 20, "-m", agent.message,
-                          "-a", "client_ip=ipv4:10.1.2.3", *agent.expected()], cpu=cpu, timeout=TIME_LIMIT)
+def run_load(agent, port, args, count):
+    figures = load(port, ["-n", count, "-t", 20, *args], cpu=cpus()[1], timeout=TIME_LIMIT)
     if found := faults(figures):
         raise RuntimeError(f"{agent.name}: faults {found}")
     if figures["answered"] != count:
         raise RuntimeError(f"{agent.name}: {figures['answered']} of {count} answered")
 
 
-def collected(agent, count):
+def asked(agent, connections, outstanding):
+    return ["-c", connections, "-p", outstanding, "-m", agent.message, "-a", "client_ip=ipv4:10.1.2.3",
+            *agent.expected()]
+
+
+def collected(agent, args, count, **running):
     """Instructions of one run from start to end."""
     wrapper = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    with Running(agent, cpus()[0], wrapper) as running:
-        run_load(agent, running.port, 1, 16, count, cpus()[1])
-        log = running.stop()
+    with Running(agent, cpus()[0], wrapper, **running) as started:
+        run_load(agent, started.port, args, count)
+        log = started.stop()
     found = re.findall(r"Collected\s*:\s*(\d+)", log)
     if not found:
         raise RuntimeError(f"callgrind said nothing of {agent.name}:\n{log}")
@@ -69,7 +73,8 @@ def collected(agent, count):
 
 
 def instructions(agent):
-    return (collected(agent, LONG) - collected(agent, SHORT)) / (LONG - SHORT)
+    args = asked(agent, 1, 16)
+    return (collected(agent, args, LONG) - collected(agent, args, SHORT)) / (LONG - SHORT)
 
 
 def called(shape, count):
@@ -78,7 +83,7 @@ def called(shape, count):
     table = FIGURES.parent / "out" / f"strace-{shape}-{count}"
     table.parent.mkdir(exist_ok=True)
     with Running(SPOA_LUA, cpus()[0], ["strace", "-f", "-c", "-o", str(table)]) as running:
-        run_load(SPOA_LUA, running.port, connections, outstanding, count, cpus()[1])
+        run_load(SPOA_LUA, running.port, asked(SPOA_LUA, connections, outstanding), count)
         running.stop()
     text = table.read_text()
     table.unlink()
