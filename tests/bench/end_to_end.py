@@ -4,7 +4,6 @@ HAProxy has one thread and the agent's CPU, wrk and the agent share the other.  
 answers by itself, so there is nothing behind it but SPOE; a request whose SPOE processing failed
 gets a 503 and is counted as failed."""
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -96,18 +95,15 @@ class Proxy:
 
 
 def wrk(port, seconds, cpu):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = subprocess.run([*pinned(cpu), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--latency",
                            f"http://127.0.0.1:{port}/"], capture_output=True, text=True, timeout=seconds + 30).stdout
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     p99, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()
     return {"requests": int(re.search(r"(\d+) requests in", text).group(1)),
             "per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
             "failed": (int(failed.group(1)) if failed else 0) + sum(map(int, broken.groups() if broken else [])),
-            "p99_us": float(p99) * {"us": 1, "ms": 1e3, "s": 1e6}[unit],
-            "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+            "p99_us": float(p99) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]}
 
 
 def once(version, agent, seconds):
@@ -118,7 +114,7 @@ def once(version, agent, seconds):
         agent_cpu, proxy_cpu = used(running.process.pid), used(proxy.process.pid)
         watch = Watch([running.process.pid, proxy.process.pid])
         figures = wrk(proxy.port, seconds, second)
-        figures["foreign"] = watch.share(figures["cpu"])
+        figures["foreign"] = watch.share()
         for name, before, pid in (("agent_us", agent_cpu, running.process.pid),
                                   ("haproxy_us", proxy_cpu, proxy.process.pid)):
             figures[name] = (used(pid) - before) * 1e6 / max(figures["requests"], 1)

@@ -40,7 +40,8 @@ def used(pid):
 
 
 class Watch:
-    """The share of two CPUs' time that others used, between start and share()."""
+    """The share of two CPUs' time that others used, between start and share().  Ours are the
+    processes given, this one, and its children that ended meanwhile: the load."""
 
     def __init__(self, pids):
         self.which = [cpu for cpu in cpus() if cpu is not None] or list(os.sched_getaffinity(0))[:1]
@@ -48,12 +49,12 @@ class Watch:
         self.began, self.busy, self.ours = time.monotonic(), busy(self.which), self._ours()
 
     def _ours(self):
-        return sum(used(pid) for pid in self.pids)
+        ended = os.times()
+        return sum(used(pid) for pid in self.pids) + sum(ended[:4])
 
-    def share(self, load_seconds):
-        """load_seconds: what the load itself used meanwhile."""
+    def share(self):
         elapsed = (time.monotonic() - self.began) * len(self.which)
-        others = busy(self.which) - self.busy - (self._ours() - self.ours) - load_seconds
+        others = busy(self.which) - self.busy - (self._ours() - self.ours)
         return max(0.0, others) / elapsed
 
 

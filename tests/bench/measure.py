@@ -22,9 +22,7 @@ def loaded(running, agent, args, seconds, body=0):
         words += ["-a", f"body=bin:{body}"]
     watch = Watch([running.process.pid])
     figures = load(running.port, words, cpu=cpus()[1], pid=running.pid, timeout=seconds + 30)
-    # The load's own figure is of the measured seconds alone; warm-up and start are like them.
-    own = figures["load"]["cpu_seconds"] * (1 + WARMUP / max(figures["seconds"], 0.01))
-    figures["foreign"] = watch.share(own)
+    figures["foreign"] = watch.share()
     return figures
 
 
