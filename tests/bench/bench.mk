@@ -20,6 +20,11 @@ $(OUT)/bench-yardstick: $(OUT)/tests/bench/yardstick.o $(OUT)/tests/bench/answer
 build/spop-bench: build/release/spop-bench
 	ln -f $< $@
 
+# tests/bench/test_spop_bench.py runs the one of the sanitized build.
+ifneq ($(FLAVOUR),fuzz)
+programs: $(OUT)/spop-bench
+endif
+
 bench-programs: build/spoa-lua build/spop-bench build/release/bench-floor build/release/bench-yardstick
 
 # make bench ARGS="--seconds 2 --shapes 8x16": see tests/bench/run.py --help
