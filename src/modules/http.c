@@ -15,6 +15,7 @@
 #include "modules/http/pool.h"
 #include "modules/http/reply.h"
 #include "modules/http/request.h"
+#include "modules/http/setup.h"
 #include "script/script.h"
 
 #define PER_HOST         64
@@ -92,7 +93,7 @@ static int operation_start(lua_State *lua, struct operation *operation, int inde
     lua_pushvalue(lua, index);
     if (!http_pool_take(pool, &operation->transfer))
         return luaL_error(lua, "http: not enough memory");
-    if (!http_request_apply(request, operation->transfer) ||
+    if (!http_setup(request, operation->transfer) ||
         !http_pool_start(operation->transfer, &operation->wait))
         return operation_resumed(lua, LUA_OK, 0);
     return wait_yield(lua, &operation->wait, operation_cancel, operation_resumed);
@@ -157,6 +158,7 @@ static lua_Integer connections_of(lua_State *lua, const char *name, lua_Integer 
 
     if (lua_getfield(lua, 1, name) != LUA_TNIL)
         number = lua_tointegerx(lua, -1, &is_integer);
+    lua_pop(lua, 1);
     if (!is_integer || number < 1 || number > CONNECTIONS_MOST)
         luaL_error(lua, "http.configure: %s must be an integer from 1 to %d", name,
                    CONNECTIONS_MOST);
@@ -170,12 +172,10 @@ static int http_configure(lua_State *lua)
 
     luaL_checktype(lua, 1, LUA_TTABLE);
     for (lua_pushnil(lua); lua_next(lua, 1); lua_pop(lua, 1)) {
-        lua_pushvalue(lua, -2);
-        if (strcmp(lua_tostring(lua, -1), "connections") != 0 &&
-            strcmp(lua_tostring(lua, -1), "connections_per_host") != 0)
-            return luaL_error(lua, "http.configure: there is no option '%s'",
-                              lua_tostring(lua, -1));
-        lua_pop(lua, 1);
+        const char *name = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : "?";
+
+        if (strcmp(name, "connections") != 0 && strcmp(name, "connections_per_host") != 0)
+            return luaL_error(lua, "http.configure: there is no option '%s'", name);
     }
     total = connections_of(lua, "connections", TOTAL);
     per_host = connections_of(lua, "connections_per_host", PER_HOST);

@@ -173,6 +173,7 @@ class Requests(HTTPCase):
                 ("no name:port", 'http.get("http://x/", { resolve = { x = "127.0.0.1" } })'),
                 ("no option 'conections'", "http.configure{ conections = 1 }"),
                 ("from 1 to 10000", "http.configure{ connections = 0 }"),
+                ("no option", "http.configure{ true }"),
                 ("from 1 to 10000", 'http.configure{ connections_per_host = "x" }')):
             with case(code=code):
                 self.raises(text, code)

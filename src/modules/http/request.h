@@ -1,5 +1,5 @@
 /*
- * request: what a handler asks for: options read from Lua, checked, and told to curl.
+ * request: what a handler asks for: options read from Lua and checked.
  *
  * Reading raises for what only a programmer can get wrong (an unknown option, a type, a
  * range) and for what would forge a request (line ends in headers).
@@ -38,12 +38,6 @@ void http_request_body(struct http_request *request, lua_State *lua, int index);
 
 /* Everything is read: adds what follows from it. */
 void http_request_complete(struct http_request *request, lua_State *lua);
-
-/*
- * Sets the transfer up.  The body, headers and routes are read by curl until the transfer has
- * ended.  False when curl refuses the request at once: transfer->result says why.
- */
-bool http_request_apply(const struct http_request *request, struct http_transfer *transfer);
 
 void http_request_clear(struct http_request *request);
 
