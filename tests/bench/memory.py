@@ -57,8 +57,8 @@ def idle():
     with Running(SPOA_LUA, cpus()[0]) as running:
         _run(running, ["-c", 8, "-n", 1000])
         before, descriptors = _sum(running.pid), _descriptors(running.pid)
-        words = [*pinned(cpus()[1]), str(SPOP_BENCH), f"127.0.0.1:{running.port}", "-c", str(IDLE), "-r", "1", "-w", "0",
-                 "-d", "3", "--json"]
+        words = [*pinned(cpus()[1]), str(SPOP_BENCH), f"127.0.0.1:{running.port}", "-c", str(IDLE),
+                 "-r", "1", "-w", "0", "-d", "3", "--json"]
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load_process:
             most = 0
             while load_process.poll() is None:
