@@ -31,6 +31,16 @@ struct operation {
     struct http_request request;
 };
 
+/* A finalizer may still call us when the Lua state, and with it the pool, is closed. */
+static struct http_pool *pool_of(lua_State *lua)
+{
+    struct http_pool **pool = lua_touserdata(lua, lua_upvalueindex(1));
+
+    if (!*pool)
+        luaL_error(lua, "http: the scripts are being closed");
+    return *pool;
+}
+
 /* Nothing of curl's or the pool's is held any more. */
 static void operation_end(struct operation *operation)
 {
@@ -77,13 +87,11 @@ static int operation_resumed(lua_State *lua, int status, lua_KContext context)
 /* `return operation_start(...)`: everything is read; operation is at index. */
 static int operation_start(lua_State *lua, struct operation *operation, int index)
 {
-    struct http_pool *pool = lua_touserdata(lua, lua_upvalueindex(1));
+    struct http_pool *pool = pool_of(lua);
     struct http_request *request = &operation->request;
 
     if (!request->url)
         return luaL_error(lua, "http: no url");
-    if (!pool->multi)
-        return luaL_error(lua, "http: the scripts are being closed");
     http_request_complete(request, lua);
     if (request->body) {
         lua_pushlstring(lua, request->body, request->body_len);
@@ -147,7 +155,11 @@ static int http_request(lua_State *lua)
 
 static int pool_gc(lua_State *lua)
 {
-    http_pool_close(lua_touserdata(lua, 1));
+    struct http_pool **pool = lua_touserdata(lua, 1);
+
+    if (*pool)
+        http_pool_free(*pool);
+    *pool = NULL;
     return 0;
 }
 
@@ -167,7 +179,7 @@ static lua_Integer connections_of(lua_State *lua, const char *name, lua_Integer 
 
 static int http_configure(lua_State *lua)
 {
-    struct http_pool *pool = lua_touserdata(lua, lua_upvalueindex(1));
+    struct http_pool *pool = pool_of(lua);
     lua_Integer total, per_host;
 
     luaL_checktype(lua, 1, LUA_TTABLE);
@@ -179,24 +191,24 @@ static int http_configure(lua_State *lua)
     }
     total = connections_of(lua, "connections", TOTAL);
     per_host = connections_of(lua, "connections_per_host", PER_HOST);
-    if (pool->multi)
-        http_pool_limit(pool, (long)per_host, (long)total);
+    http_pool_limit(pool, (long)per_host, (long)total);
     return 0;
 }
 
 static void pool_new(lua_State *lua)
 {
-    struct http_pool *pool = lua_newuserdatauv(lua, sizeof *pool, 0);
+    struct http_pool **pool = lua_newuserdatauv(lua, sizeof *pool, 0);
 
-    pool->multi = NULL;
+    *pool = NULL;
     if (luaL_newmetatable(lua, POOL)) {
         lua_pushcfunction(lua, pool_gc);
         lua_setfield(lua, -2, "__gc");
     }
     lua_setmetatable(lua, -2);
-    if (!http_pool_open(pool, script_of(lua)->loop))
+    *pool = http_pool_new(script_of(lua)->loop);
+    if (!*pool)
         luaL_error(lua, "http: not enough memory");
-    http_pool_limit(pool, PER_HOST, TOTAL);
+    http_pool_limit(*pool, PER_HOST, TOTAL);
 }
 
 /*

@@ -43,22 +43,22 @@ static void collect_ended(struct http_pool *pool)
     }
 }
 
-/* A handler that goes on may end other requests, or the last task of a retired script and so
- * the pool: nothing is held across a wait_wake but the flag. */
+/* A handler that goes on may end other requests, or the last task of a retired script, which
+ * closes the pool: its memory is left to us then. */
 static void wake_ended(struct http_pool *pool)
 {
     struct http_transfer *transfer;
-    bool closed = false;
 
-    pool->closed = &closed;
-    while (!closed && (transfer = TAILQ_FIRST(&pool->done)) != NULL) {
+    pool->waking = true;
+    while ((transfer = TAILQ_FIRST(&pool->done)) != NULL) {
         TAILQ_REMOVE(&pool->done, transfer, entry);
         TAILQ_INSERT_TAIL(&pool->used, transfer, entry);
         transfer->phase = HTTP_LENT;
         wait_wake(transfer->wait);
     }
-    if (!closed)
-        pool->closed = NULL;
+    pool->waking = false;
+    if (!pool->multi)
+        free(pool);
 }
 
 /* Threads inherit the signals that are blocked where they are made; those of a fault stay. */
@@ -153,23 +153,27 @@ static int timer_set(CURLM *multi, long ms, void *context)
 
 /* ---- the pool ---- */
 
-bool http_pool_open(struct http_pool *pool, struct ev_loop *loop)
+struct http_pool *http_pool_new(struct ev_loop *loop)
 {
-    *pool = (struct http_pool){.loop = loop};
+    CURLM *multi = curl_multi_init();
+    struct http_pool *pool;
+
+    if (!multi)
+        return NULL;
+    pool = mem_zalloc(sizeof *pool);
+    pool->loop = loop;
+    pool->multi = multi;
     TAILQ_INIT(&pool->unused);
     TAILQ_INIT(&pool->used);
     TAILQ_INIT(&pool->done);
     LIST_INIT(&pool->sockets);
     ev_init(&pool->timer, timer_over);
     pool->timer.data = pool;
-    pool->multi = curl_multi_init();
-    if (!pool->multi)
-        return false;
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, socket_watch);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, timer_set);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
-    return true;
+    return pool;
 }
 
 static void free_all(struct http_pool *pool, struct http_transfer_list *list)
@@ -188,12 +192,8 @@ static void free_all(struct http_pool *pool, struct http_transfer_list *list)
     }
 }
 
-void http_pool_close(struct http_pool *pool)
+void http_pool_free(struct http_pool *pool)
 {
-    if (!pool->multi)
-        return;
-    if (pool->closed)
-        *pool->closed = true;
     free_all(pool, &pool->used);
     free_all(pool, &pool->done);
     free_all(pool, &pool->unused);
@@ -204,6 +204,8 @@ void http_pool_close(struct http_pool *pool)
     ev_timer_stop(pool->loop, &pool->timer);
     curl_multi_cleanup(pool->multi);
     pool->multi = NULL;
+    if (!pool->waking)
+        free(pool);
 }
 
 void http_pool_limit(struct http_pool *pool, long per_host, long total)

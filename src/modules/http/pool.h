@@ -17,26 +17,26 @@ TAILQ_HEAD(http_transfer_list, http_transfer);
 
 struct http_pool {
     struct ev_loop *loop;
-    CURLM *multi; /* NULL when closed */
+    CURLM *multi; /* NULL when freed while it wakes handlers */
     ev_timer timer;
     struct http_transfer_list unused, used, done;
     unsigned unused_count;
     LIST_HEAD(, http_socket) sockets;
-    bool *closed; /* of whoever is waking handlers, to be told */
+    bool waking;
 };
 
-/* At an address that does not change.  False when curl has no memory. */
-bool http_pool_open(struct http_pool *pool, struct ev_loop *loop);
+/* NULL when curl has no memory. */
+struct http_pool *http_pool_new(struct ev_loop *loop);
 
-/* Ends everything, wakes no one; a second time does nothing. */
-void http_pool_close(struct http_pool *pool);
+/* Ends everything and wakes no one.  May be called by a handler that is being woken. */
+void http_pool_free(struct http_pool *pool);
 
 /* Connections to one host and port, and in all; idle ones count. */
 void http_pool_limit(struct http_pool *pool, long per_host, long total);
 
 /*
  * A transfer, reset, lent to whoever holds *owner, which is set to it; set to NULL again by
- * http_pool_put and http_pool_close.  NULL when curl has no memory.
+ * http_pool_put and http_pool_free.  NULL when curl has no memory.
  */
 struct http_transfer *http_pool_take(struct http_pool *pool, struct http_transfer **owner);
 

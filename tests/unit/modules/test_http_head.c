@@ -1,7 +1,7 @@
 /* The header lines of a response: shapes, limits, folding, several responses. */
 #include "modules/http/head.c" /* a module's own files are not among the program's objects */
 
-#include "unit.h"
+#include "../unit.h"
 
 static struct http_head head;
 
