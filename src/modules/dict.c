@@ -13,11 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "modules/dict/arguments.h"
 #include "modules/dict/store.h"
 
 #define DICT_TYPE "spoa.dict"
-
-#define TTL_MAX 1e9 /* seconds: thirty years */
 
 struct dict {
     struct dict_env *env; /* NULL until it is open */
@@ -26,63 +25,6 @@ struct dict {
 };
 
 __attribute__((visibility("default"))) int luaopen_spoa_dict(lua_State *lua);
-
-/* ---- arguments ---- */
-
-static struct dict_value check_value(lua_State *lua, int arg, bool key)
-{
-    struct dict_value value = {.type = DICT_BOOLEAN};
-
-    switch (lua_type(lua, arg)) {
-    case LUA_TSTRING:
-        value.type = DICT_STRING;
-        value.string.at = lua_tolstring(lua, arg, &value.string.len);
-        return value;
-    case LUA_TBOOLEAN:
-        value.boolean = lua_toboolean(lua, arg);
-        return value;
-    case LUA_TNUMBER:
-        /* As in tables: 1.0 and 1 are one key. */
-        value.type = lua_isinteger(lua, arg) ? DICT_INTEGER : DICT_FLOAT;
-        if (value.type == DICT_INTEGER)
-            value.integer = lua_tointeger(lua, arg);
-        else
-            value.number = lua_tonumber(lua, arg);
-        if (key && value.type == DICT_FLOAT) {
-            int exact;
-
-            value.type = DICT_INTEGER;
-            value.integer = lua_tointegerx(lua, arg, &exact);
-            luaL_argcheck(lua, exact, arg, "a float is no key: use a string or an integer");
-        }
-        return value;
-    default:
-        luaL_argerror(lua, arg,
-                      lua_pushfstring(lua, "a %s must be a string, %s or boolean, not %s",
-                                      key ? "key" : "value", key ? "integer" : "number",
-                                      luaL_typename(lua, arg)));
-        return value;
-    }
-}
-
-static struct dict_value check_number(lua_State *lua, int arg)
-{
-    luaL_argexpected(lua, lua_type(lua, arg) == LUA_TNUMBER, arg, "number");
-    return check_value(lua, arg, false);
-}
-
-/* Seconds to live, or none, as when that is over. */
-static uint64_t check_expires(lua_State *lua, int arg)
-{
-    lua_Number ttl;
-
-    if (lua_isnoneornil(lua, arg))
-        return 0;
-    ttl = luaL_checknumber(lua, arg);
-    luaL_argcheck(lua, ttl > 0 && ttl <= TTL_MAX, arg,
-                  "ttl must be more than 0 and at most 1e9 seconds (none: it never expires)");
-    return dict_store_now() + (uint64_t)ceil(ttl * 1000);
-}
 
 static int fail(lua_State *lua, const char *text)
 {
@@ -135,7 +77,7 @@ static void push_value(lua_State *lua, const struct dict_value *value)
 static int dict_get(lua_State *lua)
 {
     struct dict_env *env = env_of(lua);
-    struct dict_value key = check_value(lua, 2, true), value;
+    struct dict_value key = dict_check_value(lua, 2, true), value;
     struct dict_key bytes;
     uint64_t expires;
     int status;
@@ -159,7 +101,7 @@ static int dict_get(lua_State *lua)
 static int dict_ttl(lua_State *lua)
 {
     struct dict_env *env = env_of(lua);
-    struct dict_value key = check_value(lua, 2, true), value;
+    struct dict_value key = dict_check_value(lua, 2, true), value;
     struct dict_key bytes;
     uint64_t expires, now;
     int status;
@@ -184,7 +126,7 @@ static int dict_ttl(lua_State *lua)
  * env_of gave before the arguments were looked at. */
 static int change(lua_State *lua, struct dict_env *env, struct dict_change *todo)
 {
-    struct dict_value key = check_value(lua, 2, true);
+    struct dict_value key = dict_check_value(lua, 2, true);
     int status;
 
     if (!env)
@@ -206,8 +148,8 @@ static int put(lua_State *lua, enum dict_verb verb)
     struct dict_env *env = env_of(lua);
     struct dict_change todo = {.verb = verb};
 
-    todo.value = check_value(lua, 3, false);
-    todo.expires = check_expires(lua, 4);
+    todo.value = dict_check_value(lua, 3, false);
+    todo.expires = dict_check_expires(lua, 4);
     return change(lua, env, &todo);
 }
 
@@ -237,13 +179,13 @@ static int dict_incr(lua_State *lua)
 
     todo.value = (struct dict_value){.type = DICT_INTEGER, .integer = 1};
     if (!lua_isnoneornil(lua, 3))
-        todo.value = check_number(lua, 3);
+        todo.value = dict_check_number(lua, 3);
     todo.has_init = !lua_isnoneornil(lua, 4);
     if (todo.has_init)
-        todo.init = check_number(lua, 4);
+        todo.init = dict_check_number(lua, 4);
     luaL_argcheck(lua, todo.has_init || lua_isnoneornil(lua, 5), 5,
                   "ttl is for an entry that is not there yet, which needs init");
-    todo.expires = check_expires(lua, 5);
+    todo.expires = dict_check_expires(lua, 5);
     return change(lua, env, &todo);
 }
 
@@ -253,7 +195,7 @@ static int dict_expire(lua_State *lua)
     struct dict_env *env = env_of(lua);
     struct dict_change todo = {.verb = DICT_EXPIRE};
 
-    todo.expires = check_expires(lua, 3);
+    todo.expires = dict_check_expires(lua, 3);
     return change(lua, env, &todo);
 }
 
@@ -343,53 +285,6 @@ static int dict_gc(lua_State *lua)
 
 /* ---- opening ---- */
 
-/* A whole number of bytes, or a string such as "64m". */
-static size_t check_size(lua_State *lua, int at)
-{
-    static const char units[] = "kmg";
-    lua_Number size = -1;
-
-    if (lua_isinteger(lua, at)) {
-        size = (lua_Number)lua_tointeger(lua, at);
-    } else if (lua_type(lua, at) == LUA_TSTRING) {
-        const char *text = lua_tostring(lua, at), *unit;
-        size_t digits = strspn(text, "0123456789");
-
-        unit = digits && digits < 16 && text[digits] ? strchr(units, text[digits]) : NULL;
-        if (digits && digits < 16 && (!text[digits] || (unit && !text[digits + 1])))
-            size = ldexp(strtod(text, NULL), unit ? 10 * (int)(unit - units + 1) : 0);
-    }
-    if (!(size >= (lua_Number)DICT_SIZE_MIN && size <= (lua_Number)DICT_SIZE_MAX))
-        luaL_error(lua, "size must be from 1m to 1024g: a number of bytes, or a string such as "
-                        "\"64m\"");
-    return (size_t)size;
-}
-
-static void check_options(lua_State *lua, int arg, size_t *size, const char **path)
-{
-    *size = DICT_SIZE_DEFAULT;
-    *path = NULL;
-    if (lua_isnoneornil(lua, arg))
-        return;
-    luaL_checktype(lua, arg, LUA_TTABLE);
-    lua_pushnil(lua);
-    while (lua_next(lua, arg)) {
-        const char *name = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : "?";
-
-        if (strcmp(name, "size") == 0)
-            *size = check_size(lua, lua_gettop(lua));
-        else if (strcmp(name, "path") == 0 && lua_type(lua, -1) == LUA_TSTRING)
-            *path = lua_tostring(lua, -1);
-        else if (strcmp(name, "path") == 0)
-            luaL_error(lua, "path must be a string");
-        else
-            luaL_error(lua, "unknown option '%s': there are size and path", name);
-        lua_pop(lua, 1);
-    }
-    if (*path && (**path != '/' || strlen(*path) >= PATH_MAX - 16))
-        luaL_error(lua, "path must be the absolute path of a file");
-}
-
 /* The object of this file in this state, or a new one; at the top of the stack. */
 static struct dict *object_of(lua_State *lua, const char *path)
 {
@@ -420,7 +315,7 @@ static int dict_open(lua_State *lua)
 
     luaL_argcheck(lua, dict_name_valid(name, len), 1,
                   "a name has 1 to 64 of A-Z a-z 0-9 _ - . and does not begin with a dot");
-    check_options(lua, 2, &size, &path);
+    dict_check_options(lua, 2, &size, &path);
     if (path)
         snprintf(place, sizeof place, "%s", path);
     else if (!dict_place_of(name, place, &why))
