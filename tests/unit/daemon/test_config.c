@@ -210,6 +210,9 @@ START_TEST(test_twice)
          "x.conf:2: listen unix:/a is already in line 1\n"},
         {"listen *:0\nlisten *:0", ""},
         {"lua-prepend-path /?\nlua-prepend-path /?", ""},
+        {"handler a timeout 1s\nhandler b timeout 1s", ""},
+        {"handler a timeout 1s\n\nhandler a concurrency 2",
+         "x.conf:3: handler a is already in line 1\n"},
     };
     struct config config;
 
@@ -220,7 +223,7 @@ START_TEST(test_twice)
         const char *value = row->initial ? row->initial : row->example;
         char text[256], expected[128];
 
-        if (row->kind == CONFIG_ADDRESS)
+        if (row->kind == CONFIG_ADDRESS || row->kind == CONFIG_HANDLER)
             continue;
         snprintf(text, sizeof text, "%s %s\n%s %s\n", row->key, value, row->key, value);
         snprintf(expected, sizeof expected, "x.conf:2: %s is already set in line 1\n", row->key);
