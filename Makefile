@@ -90,17 +90,16 @@ $(OUT)/spoa-lua: $(OUT)/src/main.o $(OBJECTS)
 $(OUT)/config-doc: $(OUT)/tests/tools/config-doc.o $(OBJECTS)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
-# Modules use the program's own functions (-E), so they are linked with neither libev nor Lua,
-# and keep their own names to themselves.
+# Modules use the program's own functions (-E), so they are linked with neither libev nor Lua.
 $(OUT)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(MODULE_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(MODULE_CFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
 define module-rule
 $(OUT)/modules/spoa/$(1).so: MODULE_CFLAGS = $$(if $(module-pc-$(1)),$$(shell pkg-config --cflags $(module-pc-$(1))))
 $(OUT)/modules/spoa/$(1).so: $(patsubst %.c,$(OUT)/pic/%.o,src/modules/$(1).c $(wildcard src/modules/$(1)/*.c))
 	@mkdir -p $$(@D)
-	$(CC) $(flags-$(FLAVOUR)) $(LDFLAGS) -shared -o $$@ $$^ \
+	$(CC) $(flags-$(FLAVOUR)) $(LDFLAGS) -shared -Wl,--version-script=src/modules/exports.map -o $$@ $$^ \
 	    $$(if $(module-pc-$(1)),$$(shell pkg-config --libs $(module-pc-$(1))))
 endef
 $(foreach module,$(MODULES),$(eval $(call module-rule,$(module))))
@@ -180,6 +179,7 @@ fuzz:
 docs: build/config-doc
 	build/config-doc example > spoa-lua.conf.example
 	build/config-doc manual > doc/spoa-lua.conf.5
+	cat doc/handlers/HEAD doc/handlers/*.mdoc > doc/spoa-lua-modules.7
 
 ci-build:
 	@.ci/deps build test

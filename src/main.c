@@ -121,7 +121,11 @@ static int call(int argc, char **argv)
     int option, status = EX_CONFIG;
 
     /* '+': what follows the message's name is its arguments, -1 too. */
-    while ((option = getopt(argc, argv, "+c:s:")) != -1) {
+    while ((option = getopt_long(argc, argv, "+c:s:h", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage, stdout);
+            return EX_OK;
+        }
         if (option == 'c')
             path = optarg;
         else if (option == 's')

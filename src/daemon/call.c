@@ -85,8 +85,10 @@ static bool parse_file(struct value *value, const char *path)
     FILE *all = open_memstream(&bytes, &len);
     bool good = file != NULL;
 
-    while (file && (got = fread(block, 1, sizeof block, file)) > 0)
+    while (file && !feof(file) && !ferror(file)) {
+        got = fread(block, 1, sizeof block, file);
         fwrite(block, 1, got, all);
+    }
     fclose(all);
     if (file) {
         good = !ferror(file);
@@ -155,48 +157,48 @@ static bool put_argument(FILE *payload, const char *text)
 /* ---- the result ---- */
 
 /* A terminal is not the place for control bytes. */
-static void print_text(struct span text)
+static void print_text(FILE *out, struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         if (iscntrl((unsigned char)text.at[i]))
-            printf("\\x%02x", (uint8_t)text.at[i]);
+            fprintf(out, "\\x%02x", (uint8_t)text.at[i]);
         else
-            putchar(text.at[i]);
+            putc(text.at[i], out);
     }
 }
 
-static void print_value(const struct value *value)
+static void print_value(FILE *out, const struct value *value)
 {
     char text[VALUE_IP_TEXT_MAX];
 
-    printf(" %s", value_type_name(value->type));
+    fprintf(out, " %s", value_type_name(value->type));
     switch (value->type) {
     case VALUE_NULL:
         break;
     case VALUE_BOOL:
-        printf(" %s", value->integer ? "true" : "false");
+        fprintf(out, " %s", value->integer ? "true" : "false");
         break;
     case VALUE_INT32:
     case VALUE_INT64:
-        printf(" %" PRId64, (int64_t)value->integer);
+        fprintf(out, " %" PRId64, (int64_t)value->integer);
         break;
     case VALUE_UINT32:
     case VALUE_UINT64:
-        printf(" %" PRIu64, value->integer);
+        fprintf(out, " %" PRIu64, value->integer);
         break;
     case VALUE_IPV4:
     case VALUE_IPV6:
         value_ip_text(value, text);
-        printf(" %s", text);
+        fprintf(out, " %s", text);
         break;
     case VALUE_STR:
-        putchar(' ');
-        print_text(value->bytes);
+        putc(' ', out);
+        print_text(out, value->bytes);
         break;
     case VALUE_BIN:
-        putchar(' ');
+        putc(' ', out);
         for (size_t i = 0; i < value->bytes.len; i++)
-            printf("%02x", (uint8_t)value->bytes.at[i]);
+            fprintf(out, "%02x", (uint8_t)value->bytes.at[i]);
         break;
     }
 }
@@ -208,18 +210,42 @@ struct calling {
     int status;
 };
 
+static void print_action(FILE *out, const struct action *action)
+{
+    fprintf(out, "%s %s.%.*s", action->type == ACTION_SET_VAR ? "set-var" : "unset-var",
+            action_scope_name(action->scope), (int)action->name.len, action->name.at);
+    if (action->type == ACTION_SET_VAR)
+        print_value(out, &action->value);
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted: a Lua table has no order of its own, and a reader, or a test, likes to have one. */
 static void print_actions(struct span actions)
 {
     struct wire wire = wire_open(actions.at, actions.len);
     struct action action;
+    char **lines = NULL;
+    size_t n = 0, len;
 
     while (action_next(&wire, &action)) {
-        printf("%s %s.%.*s", action.type == ACTION_SET_VAR ? "set-var" : "unset-var",
-               action_scope_name(action.scope), (int)action.name.len, action.name.at);
-        if (action.type == ACTION_SET_VAR)
-            print_value(&action.value);
-        putchar('\n');
+        FILE *line;
+
+        lines = mem_resize(lines, (n + 1) * sizeof *lines);
+        line = open_memstream(&lines[n++], &len);
+        print_action(line, &action);
+        fclose(line);
     }
+    if (n)
+        qsort(lines, n, sizeof *lines, compare_lines);
+    for (size_t i = 0; i < n; i++) {
+        puts(lines[i]);
+        free(lines[i]);
+    }
+    free(lines);
 }
 
 /* An invoke_done_fn. */

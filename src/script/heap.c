@@ -90,10 +90,11 @@ static inline void heap_drop(struct heap *heap, void *block, size_t size)
 /* Both sizes from malloc: let it move the block, or not. */
 static void *heap_realloc(struct heap *heap, void *block, size_t old_size, size_t size)
 {
-    block = realloc(block, size);
-    if (block)
+    void *moved = realloc(block, size);
+
+    if (moved)
         heap->used += size - old_size;
-    return block;
+    return moved;
 }
 
 __attribute__((noinline)) static void *heap_resize(struct heap *heap, void *old, size_t old_size,

@@ -100,8 +100,10 @@ void script_at_start(lua_State *lua)
 {
     struct loading *loading = script_of(lua)->loading;
 
-    if (!loading)
+    if (!loading) {
         luaL_error(lua, "spoa.at_start is for a script's top level: everything has started");
+        return;
+    }
     if (loading->at_start == LUA_NOREF) {
         lua_newtable(lua);
         loading->at_start = luaL_ref(lua, LUA_REGISTRYINDEX);
