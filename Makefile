@@ -179,7 +179,7 @@ fuzz:
 docs: build/config-doc
 	build/config-doc example > spoa-lua.conf.example
 	build/config-doc manual > doc/spoa-lua.conf.5
-	cat doc/handlers/HEAD doc/handlers/*.mdoc > doc/spoa-lua-modules.7
+	cat doc/handlers/HEAD doc/handlers/*.mdoc doc/handlers/TAIL > doc/spoa-lua-modules.7
 
 ci-build:
 	@.ci/deps build test

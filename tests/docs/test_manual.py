@@ -36,7 +36,7 @@ class Manual(unittest.TestCase):
         return path
 
     def test_mandoc_has_nothing_to_say(self):
-        self.assertEqual(len(PAGES), 4)
+        self.assertEqual(len(PAGES), 5)
         done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", *PAGES], capture_output=True, text=True, timeout=30)
         self.assertEqual((done.stdout + done.stderr, done.returncode), ("", 0))
 
@@ -51,6 +51,10 @@ class Manual(unittest.TestCase):
             said = {f"{name}.{section}" for name, section in re.findall(r"\.Xr (spoa-lua\S*) (\d)", see_also)}
             if page.name != "spoa-lua.conf.5":
                 self.assertEqual(said, there - {page.name})
+
+    def test_the_page_of_modules_is_what_make_docs_writes(self):
+        parts = [DOC / "handlers/HEAD", *sorted((DOC / "handlers").glob("*.mdoc")), DOC / "handlers/TAIL"]
+        self.assertEqual((DOC / "spoa-lua-modules.7").read_text(), "".join(p.read_text() for p in parts))
 
     def test_every_key(self):
         self.assertGreater(len(ROWS), 15)
