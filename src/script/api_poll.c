@@ -78,8 +78,7 @@ static int check_fd(lua_State *lua, int index)
 {
     lua_Integer fd;
 
-    if (!lua_isinteger(lua, index) && luaL_getmetafield(lua, index, "__index") != LUA_TNIL) {
-        lua_pop(lua, 1);
+    if (lua_istable(lua, index) || lua_isuserdata(lua, index)) {
         lua_getfield(lua, index, "getfd");
         lua_pushvalue(lua, index);
         lua_call(lua, 1, 1);
