@@ -47,7 +47,7 @@ OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
 UNIT    := $(wildcard tests/unit/*/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/*.c)
 MODULES := $(foreach m,$(patsubst src/modules/%.c,%,$(wildcard src/modules/*.c)),\
-             $(if $(module-pc-$(m)),$(shell pkg-config --exists $(module-pc-$(m)) && echo $(m)),$(m)))
+             $(if $(module-pc-$(m)),$(shell pkg-config --exists $(module-pc-$(m)) 2>/dev/null && echo $(m)),$(m)))
 C_FILES := $(wildcard src/*.[ch] src/*/*.[ch] src/modules/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] \
              tests/bench/*/*.[ch])
 LUA     := $(wildcard lua/*.lua lua/*/*.lua tests/*/*.lua)
@@ -109,7 +109,7 @@ $(foreach module,$(MODULES),$(eval $(call module-rule,$(module))))
 define unit-rule
 $(OUT)/unit/$(basename $(notdir $(1))): $(OUT)/$(1:.c=.o) $(OBJECTS)
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(ALL_LIBS) $(CHECK_LIBS)
+	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(ALL_LIBS) $$(CHECK_LIBS)
 UNIT_PROGRAMS += $(OUT)/unit/$(basename $(notdir $(1)))
 endef
 UNIT_PROGRAMS :=
