@@ -144,8 +144,8 @@ START_TEST(handlers_finish_where_they_began)
     peer_notify(&peer, 4, 1, "only_old");
     for (int i = 0; i < 3; i++) {
         static const char *const expected[] = {
-            "ACK 2/1: set-var txn.v str late in the old; set-var txn.v str late in the old; "
-            "set-var txn.v str old",
+            ("ACK 2/1: set-var txn.v str late in the old; set-var txn.v str late in the old; "
+             "set-var txn.v str old"),
             "ACK 3/1: set-var txn.v str new; set-var txn.v str new; set-var txn.v str only new",
             "ACK 4/1",
         };
