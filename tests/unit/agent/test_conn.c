@@ -457,11 +457,13 @@ START_TEST(hello_that_stops_halfway)
     struct desk desk;
     struct peer peer;
 
-    desk_prepare(&desk, handlers);
-    desk.options.hello_timeout = 0.01;
-    desk_begin(&desk);
+    desk_open(&desk, handlers);
     peer_open(&peer, &desk, SOCK_STREAM);
     peer_send(&peer, "\x00\x00", 2);
+    desk_settle(&desk);
+    ck_assert_uint_eq(buf_len(&desk_conn(&desk)->in), 2);
+    ck_assert(ev_is_active(&desk_conn(&desk)->timer));
+    ev_feed_event(desk.stage.loop, &desk_conn(&desk)->timer, EV_TIMER);
     peer_expect(&peer, "AGENT-DISCONNECT 2");
     peer_expect(&peer, "END");
     peer_close(&peer);
