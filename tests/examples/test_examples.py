@@ -4,6 +4,7 @@ server behind it has a test of its own, tests/modules/test_NAME.py.
 The order of actions is that of a Lua table, so lines are compared sorted.
 """
 import re
+import subprocess
 import unittest
 
 from lib.agent import ROOT, run, temp_folder
@@ -75,5 +76,12 @@ class Examples(unittest.TestCase):
         config = folder / "spoa-lua.conf"
         config.write_text(f"script {EXAMPLES}/*.lua\n")
         self.addCleanup(config.unlink)
-        done = run("-t", "-c", config)
+        networks, issuer = folder / "networks.txt", folder / "issuer.pem"
+        networks.write_text("192.0.2.0/24 scanner\n")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=issuer",
+                        "-keyout", "/dev/null", "-out", issuer], capture_output=True, check=True, timeout=60)
+        self.addCleanup(networks.unlink)
+        self.addCleanup(issuer.unlink)
+        done = run("-t", "-c", config, env={"NETWORKS": str(networks), "ISSUER": str(issuer),
+                                            "HITS": f"test-{folder.name}"})
         self.assertEqual((done.stdout, done.stderr, done.returncode), ("configuration ok\n", "", 0))
