@@ -5,6 +5,7 @@ The order of actions is that of a Lua table, so lines are compared sorted.
 """
 import re
 import subprocess
+import tempfile
 import unittest
 
 from lib.agent import ROOT, run, temp_folder
@@ -82,6 +83,7 @@ class Examples(unittest.TestCase):
                         "-keyout", "/dev/null", "-out", issuer], capture_output=True, check=True, timeout=60)
         self.addCleanup(networks.unlink)
         self.addCleanup(issuer.unlink)
-        done = run("-t", "-c", config, env={"NETWORKS": str(networks), "ISSUER": str(issuer),
-                                            "HITS": f"test-{folder.name}"})
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+            done = run("-t", "-c", config, env={"NETWORKS": str(networks), "ISSUER": str(issuer),
+                                                "SPOA_LUA_SHM": memory})
         self.assertEqual((done.stdout, done.stderr, done.returncode), ("configuration ok\n", "", 0))

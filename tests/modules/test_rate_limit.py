@@ -1,5 +1,7 @@
 """lua/examples/rate-limit.lua behind a real HAProxy."""
-from lib.agent import ROOT, Agent, temp_folder
+import tempfile
+
+from lib.agent import ROOT, Agent
 from lib.haproxy import HAProxy, VersionsCase
 
 
@@ -7,8 +9,8 @@ class RateLimit(VersionsCase):
     versions = ("2.6", "3.2")
 
     def each_denies_what_is_too_much(self, version):
-        folder = temp_folder("hits")
-        with Agent(ROOT / "lua/examples/rate-limit.lua", env={"HITS": f"test-{folder.name}"}) as agent, \
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as memory, \
+                Agent(ROOT / "lua/examples/rate-limit.lua", env={"SPOA_LUA_SHM": memory}) as agent, \
                 HAProxy(version, agent, {"limit-rate": "args ip=src"}, show={"left": "txn.t.left"},
                         rules="http-request deny status 429 if { var(txn.t.limited) -m bool }") as haproxy:
             replies = [haproxy.get("/") for _ in range(105)]

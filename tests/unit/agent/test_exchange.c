@@ -455,8 +455,44 @@ START_TEST(after_the_ack)
 }
 END_TEST
 
+/* A message that ends at once wakes another, which ends in the same turn: each has its own. */
+START_TEST(woken_by_another_message)
+{
+    struct desk desk;
+    struct peer peer;
+
+    desk_open(&desk, "local shared\n"
+                     "function waits()\n"
+                     "  shared = spoa.spawn(spoa.sleep, 1000)\n"
+                     "  pcall(shared.wait, shared)\n"
+                     "  return { ['txn.who'] = 'who waited' }\n"
+                     "end\n"
+                     "function wakes()\n"
+                     "  shared:cancel()\n"
+                     "  return { ['txn.who'] = 'who woke it' }\n"
+                     "end");
+    peer_greet(&peer, &desk);
+    peer_notify(&peer, 1, 1, "waits");
+    peer_silent(&peer);
+    peer_notify(&peer, 2, 1, "wakes");
+    for (int i = 0; i < 2; i++) {
+        static const char *const expected[] = {
+            "ACK 1/1: set-var txn.who str who waited",
+            "ACK 2/1: set-var txn.who str who woke it",
+        };
+        const char *text = peer_next(&peer);
+        unsigned id;
+
+        ck_assert_int_eq(sscanf(text, "ACK %u/1", &id), 1);
+        ck_assert_str_eq(text, expected[id - 1]);
+    }
+    peer_close(&peer);
+    desk_close(&desk);
+}
+END_TEST
+
 UNIT_MAIN("exchange", one_message, ids_of_64_bits, several_messages, actions_in_message_order,
           nobody_for_a_message, failed_message, failed_among_others,
           error_variable_of_the_configuration, busy_and_overdue, biggest_reply, sum_too_big,
           so_many_messages_and_no_more, malformed_payload, given_up, pipelined_is_not_given_up,
-          connection_gone, after_the_ack)
+          connection_gone, after_the_ack, woken_by_another_message)

@@ -67,7 +67,7 @@ static void zalloc_too_much(void)
 
 static void resize_too_much(void)
 {
-    static void *block; /* still there at the end, as no leak */
+    static void *volatile block; /* still there at the end, as no leak */
 
     block = mem_alloc(1);
     free(mem_resize(block, too_much));

@@ -272,6 +272,43 @@ START_TEST(runaway_after_a_wait)
 }
 END_TEST
 
+/* Closing a child has a budget of its own, and the canceller goes on with its. */
+START_TEST(runaway_after_cancelling_a_child)
+{
+    check_runaway("function runaway()\n"
+                  "  local child = spoa.spawn(function() spoa.sleep(1000) end)\n"
+                  "  spoa.sleep(0)\n"
+                  "  child:cancel()\n"
+                  "  while true do end\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(child_that_closes_with_a_runaway)
+{
+    check_runaway("function runaway()\n"
+                  "  local child = spoa.spawn(function()\n"
+                  "    local x <close> = setmetatable({}, { __close = function()\n"
+                  "      while true do pcall(error) end\n"
+                  "    end })\n"
+                  "    spoa.sleep(1000)\n"
+                  "  end)\n"
+                  "  spoa.sleep(0)\n"
+                  "  child:cancel()\n"
+                  "  while true do end\n"
+                  "end");
+}
+END_TEST
+
+START_TEST(runaway_after_a_child_that_failed)
+{
+    check_runaway("function runaway()\n"
+                  "  pcall(spoa.all, error, function() spoa.sleep(1000) end)\n"
+                  "  while true do end\n"
+                  "end");
+}
+END_TEST
+
 START_TEST(runaway_while_its_error_is_described)
 {
     struct stage stage;

@@ -479,6 +479,43 @@ START_TEST(closing_cannot_wait)
 }
 END_TEST
 
+/* The same where a handler cancels its child: the wait would be nobody's. */
+START_TEST(closing_a_child_cannot_wait)
+{
+    struct stage stage;
+
+    stage_open(&stage,
+               "function f(args)\n"
+               "  local why\n"
+               "  local child = spoa.spawn(function()\n"
+               "    local x <close> = setmetatable({}, { __close = function()\n"
+               "      local good\n"
+               "      good, why = pcall(spoa.sleep, 0)\n"
+               "    end })\n"
+               "    local y <close> = setmetatable({}, { __close = function()\n"
+               "      spoa.sleep(0)\n"
+               "    end })\n"
+               "    local z <close> = setmetatable({}, { __close = function()\n"
+               "      coroutine.wrap(function() spoa.sleep(0) end)()\n"
+               "    end })\n"
+               "    spoa.sleep(1000)\n"
+               "  end)\n"
+               "  spoa.sleep(0)\n"
+               "  child:cancel()\n"
+               "  child = nil\n"
+               "  collectgarbage()\n"
+               "  local gave = coroutine.wrap(function() coroutine.yield(5) end)()\n"
+               "  for i = 1, 5 do spoa.sleep(0) end\n"
+               "  return { txn = { gave = gave, hint = why:find('cannot wait', 1, true) == 1 or\n"
+               "    why:find('can wait only', 1, true) == 1 } }\n"
+               "end\n");
+    for (int i = 0; i < 3; i++)
+        stage_expect(&stage, "f", NO_ARGS,
+                     "ok set-var txn.gave int64 5; set-var txn.hint bool true");
+    stage_close(&stage);
+}
+END_TEST
+
 /* A <close> variable of a handler that goes on may wait: it is straight-line code. */
 START_TEST(close_may_wait_in_a_handler_that_goes_on)
 {
@@ -512,4 +549,4 @@ UNIT_MAIN("coroutine", what_does_not_wait_is_as_in_lua, iterators_may_wait,
           waiting_coroutine_is_nobody_elses, coroutine_of_a_cancelled_handler_is_dead,
           generator_shared_by_handlers, yield_at_the_top_of_a_handler, wait_where_c_calls_back,
           wait_while_loading, wait_outside_of_a_task, wait_in_a_finalizer, closing_cannot_wait,
-          close_may_wait_in_a_handler_that_goes_on)
+          closing_a_child_cannot_wait, close_may_wait_in_a_handler_that_goes_on)
