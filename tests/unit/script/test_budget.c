@@ -357,5 +357,6 @@ UNIT_MAIN("budget", loop, pcall_cannot_swallow_it, pcall_in_pcall, xpcall_with_a
           inside_gsub, inside_sort_inside_wrap, inside_a_metamethod, inside_close,
           runaway_closes_with_a_runaway, runaway_in_wrap_closes_with_a_runaway,
           runaway_in_sort_closes_with_a_runaway, coroutine_left_with_the_hook_on,
-          budget_is_between_waits, runaway_after_a_wait, runaway_while_its_error_is_described,
-          loading)
+          budget_is_between_waits, runaway_after_a_wait, runaway_after_cancelling_a_child,
+          child_that_closes_with_a_runaway, runaway_after_a_child_that_failed,
+          runaway_while_its_error_is_described, loading)
