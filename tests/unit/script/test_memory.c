@@ -82,6 +82,21 @@ static const char handlers[] =
     "  local a <close> = closing()\n"
     "  coroutine.yield()\n"
     "end\n"
+    "local function pause(n) local a <close> = closing() spoa.sleep(0) return n, 'x' end\n"
+    "function family(args)\n"
+    "  local a <close> = closing()\n"
+    "  local first = spoa.spawn(pause, 1)\n"
+    "  local other = spoa.spawn(function() local b <close> = closing() spoa.sleep(1000) end)\n"
+    "  local two, three = spoa.all(function() return pause(2) end, function() return 3 end)\n"
+    "  local one = first:wait()\n"
+    "  other:cancel()\n"
+    "  spoa.after(function() spoa.sleep(0) end)\n"
+    "  return { txn = { sum = one + two + three } }\n"
+    "end\n"
+    "function orphans(args)\n"
+    "  spoa.all(function() pause() error('one of them') end,\n"
+    "    function() spoa.spawn(spoa.sleep, 1000):wait() end)\n"
+    "end\n"
     "function fine(args) return { ['txn.fine'] = args.name } end\n";
 
 static const uint8_t address[] = {192, 0, 2, 1};
@@ -109,6 +124,8 @@ static void check_faults(const struct ending *ending, bool on)
     unsigned long n = 0;
     char expected[STAGE_TEXT];
 
+    log_set_level(
+        (enum log_level)(LEVEL_ERR - 1)); /* of children and what runs in the background */
     stage_prepare(&stage, handlers);
     stage.options.limits = (struct script_limit[]){{.name = (char[]){"late"}, .timeout = 0.002}};
     stage.options.nlimits = 1;
@@ -116,6 +133,8 @@ static void check_faults(const struct ending *ending, bool on)
     run(&stage, &outcome, ending->name);
     ck_assert_int_eq(outcome.result, ending->result);
     snprintf(expected, sizeof expected, "%s", stage_says(&stage, &outcome));
+    while (stage.script->tasks.count)
+        stage_turn(stage.loop);
 
     faulty.alloc = lua_getallocf(stage.script->lua, &faulty.heap);
     lua_setallocf(stage.script->lua, faulty_alloc, &faulty);
@@ -137,6 +156,9 @@ static void check_faults(const struct ending *ending, bool on)
 
         bool reached = faulty_reached(&faulty);
 
+        /* What is left of spoa.after has its own end. */
+        while (stage.script->tasks.count)
+            stage_turn(stage.loop);
         faulty_from(&faulty, 0, false);
         run(&stage, &outcome, "fine");
         ck_assert_int_eq(outcome.result, TASK_OK);
@@ -148,6 +170,8 @@ static void check_faults(const struct ending *ending, bool on)
 
     lua_setallocf(stage.script->lua, faulty.alloc, faulty.heap);
     run(&stage, &outcome, ending->name);
+    while (stage.script->tasks.count)
+        stage_turn(stage.loop);
     ck_assert_int_eq(outcome.result, ending->result);
     if (outcome.result == TASK_OK)
         ck_assert_str_eq(stage_says(&stage, &outcome), expected);
@@ -172,6 +196,8 @@ FAULTS(bad_result, TASK_ERROR)
 FAULTS(late, TASK_TIMEOUT)
 FAULTS(refused, TASK_ERROR)
 FAULTS(yields, TASK_ERROR)
+FAULTS(family, TASK_OK)
+FAULTS(orphans, TASK_ERROR)
 
 /* Cancelled while it waits and there is no memory at all. */
 START_TEST(cancel_without_memory)
@@ -277,7 +303,10 @@ static void check_loading(const char *second, bool on)
         load_faulty(&stage, n, on, second);
 }
 
-static const char good_script[] = "local names = require 'string'\n"
+static const char good_script[] = "spoa.at_start(function() _G.started = true end)\n"
+                                  "spoa.sleep(0)\n"
+                                  "spoa.every(1000, print)\n"
+                                  "local names = require 'string'\n"
                                   "function three() return names end\n";
 static const char wrong_script[] = "local t = setmetatable({}, { __tostring = function()\n"
                                    "  return 'made ' .. 'here'\n"
@@ -432,7 +461,8 @@ END_TEST
 
 UNIT_MAIN("memory", work_once, work_from_there_on, fails_once, fails_from_there_on, bad_result_once,
           bad_result_from_there_on, late_once, late_from_there_on, refused_once,
-          refused_from_there_on, yields_once, yields_from_there_on, cancel_without_memory,
+          refused_from_there_on, yields_once, yields_from_there_on, family_once,
+          family_from_there_on, orphans_once, orphans_from_there_on, cancel_without_memory,
           loading_once, loading_from_there_on, loading_a_wrong_script_from_there_on,
           loading_into_any_limit, bomb_of_tables, bomb_of_one_string, bomb_of_rep,
           bomb_after_a_wait, bomb_in_wrap, bomb_that_is_caught, bomb_beside_a_handler_that_waits)
