@@ -4,7 +4,8 @@ import socket
 import struct
 import unittest
 
-from lib import dns, ports, redis, spop
+from lib import dns, ports, spop
+from lib import redis_server as redis
 from lib.agent import Agent
 from lib.case import case
 
@@ -201,7 +202,7 @@ class Redis(unittest.TestCase):
             b"nonsense\r\n": "badreply", b"HTTP/1.1 400 Bad Request\r\n\r\n": "badreply", b"\0" * 100: "badreply",
             b"$-5\r\n": "badreply", b":12x\r\n": "badreply", b"$99999999999999999999\r\n": "badreply",
             b"*-7\r\n": "badreply", b"*2000000000\r\n": "too_big", b"*1\r\n" * 50 + b":1\r\n": "badreply",
-            b"%1\r\n+a\r\n:1\r\n": "badreply", b"_\r\n": "badreply", b",1.5\r\n": "badreply", b"#t\r\n": "badreply",
+            b"%1\r\n+a\r\n:1\r\n": "badreply", b",1.5\r\n": "badreply", b"#t\r\n": "badreply",
             b"*3\r\n:1\r\n,2.5\r\n:3\r\n": "badreply", b"$5\r\nab": "closed", b"*2\r\n:1\r\n": "closed", b"": "closed",
             b"$3000000\r\n" + b"x" * 3000000 + b"\r\n": "too_big", b"*150000\r\n" + b":1\r\n" * 150000: "too_big",
             b":1\r\n:2\r\n": None,

@@ -9,8 +9,19 @@
 
 /* Counted for the bookkeeping of an allocation. */
 #define OVERHEAD 16
+/* Of arrays in arrays, which we walk by recursion.  hiredis before 1.0 has a limit of its own. */
+#define DEPTH_MAX 16
 
 /* ---- the functions that make what hiredis reads ---- */
+
+static bool too_deep(const redisReadTask *task)
+{
+    int depth = 0;
+
+    for (; task; task = task->parent)
+        depth++;
+    return depth > DEPTH_MAX;
+}
 
 /* NULL when it would be too large, which hiredis takes for out of memory and stops. */
 static struct redis_reply *reply_new(const redisReadTask *task, size_t more)
@@ -21,6 +32,10 @@ static struct redis_reply *reply_new(const redisReadTask *task, size_t more)
 
     if (task->type > REDIS_REPLY_ERROR) {
         replies->why = "a reply of a type that nobody asked for (RESP3)";
+        return NULL;
+    }
+    if (too_deep(task)) {
+        replies->why = "a reply of arrays too deep in arrays";
         return NULL;
     }
     if (need > replies->max - replies->used || more > replies->max - replies->used - need) {
