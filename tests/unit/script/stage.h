@@ -235,13 +235,22 @@ static inline void stage_loaded(void *context, struct script *script, bool good)
 
 static inline void stage_turn(struct ev_loop *loop);
 
-/* Makes the script of all files; NULL when that failed (see faults). */
-static inline struct script *stage_load(struct stage *stage)
+/* stage_load for who loads the files more than once, and forgets them at the end. */
+static inline struct script *stage_load_again(struct stage *stage)
 {
     stage->loaded = false;
+    stage->nfaults = 0;
+    stage->faults[0] = '\0';
     script_load(stage->loop, &stage->options, true, stage_fault, stage_loaded, stage);
     while (!stage->loaded)
         stage_turn(stage->loop);
+    return stage->script;
+}
+
+/* Makes the script of all files; NULL when that failed (see faults). */
+static inline struct script *stage_load(struct stage *stage)
+{
+    stage_load_again(stage);
     stage_forget_files(stage);
     return stage->script;
 }
