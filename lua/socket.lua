@@ -2,7 +2,7 @@
 --
 -- Debian's lua-socket does the system calls: every socket of its core is non-blocking for good,
 -- and the timeouts that a script sets are kept here.  Names are never resolved by its
--- getaddrinfo, which would stop the worker, but by /etc/hosts and spoa.dns.
+-- getaddrinfo, which would stop the worker, but by spoa.dns, or else by /etc/hosts alone.
 
 local SELF = select(2, ...)
 local spoa = spoa
@@ -85,24 +85,26 @@ local function from_hosts(name)
   return addresses[1] and addresses
 end
 
-local function addresses_of(name)
+-- spoa.dns knows /etc/hosts too, and does not read it anew each time.
+local function addresses_of(name, seconds)
   if is_address(name) then return { name } end
+  local built, dns = pcall(require, "spoa.dns")
+  if built then
+    local timeout = seconds and seconds > 0 and math.min(math.max(seconds, 0.001), 3600) or nil
+    return dns.addresses(name, { timeout = timeout })
+  end
   local addresses = from_hosts(name)
   if addresses then return addresses end
-  local built, dns = pcall(require, "spoa.dns")
-  if not built then
-    return nil, ("cannot resolve '%s' without spoa.dns (its package is libc-ares-dev): %s")
-                :format(name, dns)
-  end
-  return dns.addresses(name)
+  return nil, ("cannot resolve '%s' without spoa.dns (its package is libc-ares-dev): %s")
+              :format(name, dns)
 end
 
 -- The addresses of a name that a socket of this family can use, or nil and a message.
-local function resolve(name, family)
+local function resolve(name, family, seconds)
   if type(name) ~= "string" then
     error(("bad host: a name or an address is expected, not a %s"):format(type(name)), 3)
   end
-  local addresses, why = addresses_of(name)
+  local addresses, why = addresses_of(name, seconds)
   if not addresses then return nil, why end
   local usable = {}
   for _, address in ipairs(addresses) do
@@ -332,7 +334,7 @@ end
 function Tcp:connect(host, port)
   local seconds = patience(self, deadline_of(self))
   local deadline = seconds and spoa.now() + seconds
-  local addresses, why = resolve(host, self.family)
+  local addresses, why = resolve(host, self.family, seconds)
   if not addresses then return nil, why end
   for i, address in ipairs(addresses) do
     local left = #addresses - i

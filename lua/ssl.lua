@@ -4,6 +4,7 @@
 -- verifies what cfg.verify says, and never that a certificate is the host's.
 
 local SELF = select(2, ...)
+local spoa = spoa
 local socket = require "socket"
 local layer = socket.layer
 
@@ -56,14 +57,23 @@ end
 local M = {}
 for name, value in pairs(luasec) do M[name] = value end
 
+local function check_mode(cfg)
+  if type(cfg) == "table" and cfg.mode ~= "client" then
+    error("ssl: sockets in handlers are clients only: mode = \"client\"", 3)
+  end
+end
+
+function M.newcontext(cfg)
+  check_mode(cfg)
+  return luasec.newcontext(cfg)
+end
+
 -- wrap(socket, context or options) -> the connection, which the socket's descriptor is now.
 function M.wrap(sock, cfg)
   if type(sock) ~= "table" or not sock.core then
     error("ssl.wrap: a socket of require \"socket\" is expected", 2)
   end
-  if type(cfg) == "table" and cfg.mode ~= "client" then
-    error("ssl.wrap: sockets in handlers are clients only: mode = \"client\"", 2)
-  end
+  check_mode(cfg)
   local connection, failure = luasec.wrap(sock.core, cfg)
   if not connection then return nil, failure end
   return layer.wrap(meta, connection, { tcp = sock.core, block = sock.block, total = sock.total })

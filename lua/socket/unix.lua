@@ -1,5 +1,6 @@
 -- require "socket.unix": LuaSocket's stream sockets of the Unix domain, as socket.lua has them.
 
+local spoa = spoa
 local layer = require "socket".layer
 
 local path = package.searchpath("socket.unix", package.cpath)

@@ -2,6 +2,7 @@
 servers that are down, slow, rude."""
 import socket
 import ssl
+import threading
 import unittest
 
 from lib.agent import Agent
@@ -84,15 +85,16 @@ class Streams(SocketCase):
 
     def test_timeout_with_partial(self):
         def serve(connection):
-            connection.sendall(b"half")
+            connection.sendall(b"!half")
             server.release.wait(20)
         server = self.serve(serve)
         for pattern in '"*l"', '"*a"', "10":
-            self.assertEqual(self.connected(server, f"return s:receive({pattern})", timeout=0.3),
+            self.assertEqual(self.connected(server, f"s:receive(1) s:settimeout(0.1) return s:receive({pattern})"),
                              "nil|timeout|half")
-        self.assertEqual(self.connected(server, 's:settimeout(nil) s:settimeout(0.3, "t") return s:receive(10)'),
+        self.assertEqual(self.connected(server, """s:receive(1) s:settimeout(nil)
+            s:settimeout(0.1, "t") return s:receive(10)"""),
                          "nil|timeout|half")
-        self.assertEqual(self.connected(server, """s:receive(4) s:settimeout(0) local a, b = s:receive()
+        self.assertEqual(self.connected(server, """s:receive(5) s:settimeout(0) local a, b = s:receive()
             s:settimeout(-1) return a, b, s:gettimeout()"""), "nil|timeout|-1|-1")
 
     def test_slow_reader(self):
@@ -152,11 +154,13 @@ class Streams(SocketCase):
                 return nil, name .. " is not there", "nxdomain" end }
             local a, b = socket.connect("none.test", 1) package.loaded["spoa.dns"] = nil return a, b"""),
             "nil|none.test is not there")
-        text = self.run_lua("""package.preload["spoa.dns"] = function() error "was not built" end
+        text = self.run_lua(f"""package.preload["spoa.dns"] = function() error "was not built" end
             local loaded = package.loaded["spoa.dns"] package.loaded["spoa.dns"] = nil
+            local s = socket.connect("LocalHost", {server.port})
             local a, b = socket.connect("none.test", 1)
-            package.preload["spoa.dns"], package.loaded["spoa.dns"] = nil, loaded return a, b""")
-        self.assertRegex(text, r"(?s)^nil\|cannot resolve 'none.test' without spoa.dns.*libc-ares-dev.*not built")
+            package.preload["spoa.dns"], package.loaded["spoa.dns"] = nil, loaded
+            return s and s:receive(), a, b""")
+        self.assertRegex(text, r"(?s)^hi\|nil\|cannot resolve 'none.test' without spoa.dns.*libc-ares-dev.*not built")
 
     def test_wrong_use(self):
         for code, text in (('socket.bind("*", 0)', "clients only"), ("socket.tcp():listen()", "clients only"),
@@ -323,10 +327,10 @@ class Web(SocketCase):
 
     def test_tls_timeout_and_partial(self):
         def talk(wrapped):
-            wrapped.sendall(b"half")
+            wrapped.sendall(b"!half")
             server.release.wait(20)
         server = self.tls_server(talk)
-        self.assertEqual(self.wrapped(server.port, """assert(c:dohandshake()) c:receive(0) c:settimeout(0.3)
+        self.assertEqual(self.wrapped(server.port, """assert(c:dohandshake()) c:receive(1) c:settimeout(0.1)
             local a, b, d = c:receive(10) c:settimeout(0) local e, f = c:receive(10)
             c:settimeout(nil) local reader = spoa.spawn(function() return c:receive() end)
             spoa.sleep(0.01) c:close() return a, b, d, e, f, reader:wait()"""),
@@ -347,6 +351,40 @@ class Web(SocketCase):
             connection.recv(1)
             reset(connection)
         self.assertEqual(self.wrapped(self.serve(hang_up).port, "return c:dohandshake()"), "false|closed")
+
+
+class Ends(SocketCase):
+    def test_haproxy_gone(self):
+        arrived = threading.Semaphore(0)
+
+        def serve(connection):
+            connection.recv(1)
+            arrived.release()
+            until_closed(connection)
+        server = self.serve(serve)
+        code = f"""local s <close> = assert(socket.connect("127.0.0.1", {server.port})) s:send "x" s:receive()"""
+        with Client(self.agent.address, timeout=20) as other:
+            other.handshake()
+            for i in range(1, 101):
+                other.send(notify(i, 1, message("run", ("code", code))))
+            for _ in range(100):
+                self.assertTrue(arrived.acquire(timeout=20))
+        server.await_ended(100)
+
+    def test_reload(self):
+        arrived, go = threading.Event(), threading.Event()
+
+        def serve(connection):
+            arrived.set()
+            go.wait(20)
+            connection.sendall(b"late\n")
+        server = self.serve(serve)
+        code = f"""return assert(socket.connect("127.0.0.1", {server.port})):receive()"""
+        self.client.send(notify(1, 1, message("run", ("code", code))))
+        self.assertTrue(arrived.wait(20))
+        self.assertTrue(self.agent.reload())
+        go.set()
+        self.assertEqual(self.client.frame().vars()["txn.got"][1], "late")
 
 
 class Deadline(SocketCase):
