@@ -5,6 +5,7 @@ import ssl
 import threading
 import unittest
 
+from lib import dns
 from lib.agent import Agent
 from lib.ports import bound_socket
 from lib.redis import Server as Redis
@@ -161,6 +162,17 @@ class Streams(SocketCase):
             package.preload["spoa.dns"], package.loaded["spoa.dns"] = nil, loaded
             return s and s:receive(), a, b""")
         self.assertRegex(text, r"(?s)^hi\|nil\|cannot resolve 'none.test' without spoa.dns.*libc-ares-dev.*not built")
+
+    def test_asks_dns(self):
+        """By the real spoa.dns; the first address refuses, the second answers; no such name."""
+        server = self.serve(lambda connection: connection.sendall(b"hi\n"), host="127.0.0.1")
+        zone = {("two.test", "A"): ["127.0.0.2", "127.0.0.1"], ("two.test", "AAAA"): dns.Code(dns.NOERROR),
+                ("none.test", "A"): dns.Code(dns.NXDOMAIN), ("none.test", "AAAA"): dns.Code(dns.NXDOMAIN)}
+        with dns.Server(zone) as asked:
+            text = self.run_lua(f"""require "spoa.dns".configure {{ servers = {{ "{asked.address}" }}, timeout = 10 }}
+                local s = assert(socket.connect("two.test", {server.port}))
+                return s:receive(), socket.connect("none.test", 1)""")
+        self.assertRegex(text, r"^hi\|nil\|.*none\.test.*no such name")
 
     def test_wrong_use(self):
         for code, text in (('socket.bind("*", 0)', "clients only"), ("socket.tcp():listen()", "clients only"),
