@@ -393,6 +393,41 @@ START_TEST(wait_where_c_calls_back)
 }
 END_TEST
 
+/* The wait that was refused was that of a coroutine's coroutine: nothing is left of either. */
+START_TEST(wait_refused_two_layers_down)
+{
+    struct stage stage;
+    struct outcome outcome;
+
+    stage_open(
+        &stage,
+        "_G.closed = ''\n"
+        "local function closing(name)\n"
+        "  return setmetatable({}, { __close = function() _G.closed = _G.closed .. name end })\n"
+        "end\n"
+        "local function inner() local x <close> = closing 'i' spoa.sleep(1000) end\n"
+        "local function middle()\n"
+        "  local x <close> = closing 'm'\n"
+        "  coroutine.wrap(inner)()\n"
+        "end\n"
+        "function f()\n"
+        "  local x <close> = closing 'o'\n"
+        "  pcall(table.sort, { 3, 2, 1 }, coroutine.wrap(middle))\n"
+        "  _G.closed = _G.closed .. '-'\n"
+        "  collectgarbage()\n"
+        "  spoa.sleep(1000)\n"
+        "end\n");
+    for (int i = 0; i < 3; i++) {
+        struct task *task = stage_start(&stage, &outcome, "f", NO_ARGS);
+
+        ck_assert_ptr_nonnull(task);
+        task_cancel(task);
+    }
+    ck_assert_str_eq(stage_eval(&stage, "closed"), "im-oim-oim-o");
+    stage_close(&stage);
+}
+END_TEST
+
 START_TEST(wait_while_loading)
 {
     struct stage stage;
@@ -548,5 +583,6 @@ UNIT_MAIN("coroutine", what_does_not_wait_is_as_in_lua, iterators_may_wait,
           cancel_closes_from_the_inside, deadline_closes_from_the_inside,
           waiting_coroutine_is_nobody_elses, coroutine_of_a_cancelled_handler_is_dead,
           generator_shared_by_handlers, yield_at_the_top_of_a_handler, wait_where_c_calls_back,
-          wait_while_loading, wait_outside_of_a_task, wait_in_a_finalizer, closing_cannot_wait,
-          closing_a_child_cannot_wait, close_may_wait_in_a_handler_that_goes_on)
+          wait_refused_two_layers_down, wait_while_loading, wait_outside_of_a_task,
+          wait_in_a_finalizer, closing_cannot_wait, closing_a_child_cannot_wait,
+          close_may_wait_in_a_handler_that_goes_on)
