@@ -104,6 +104,35 @@ START_TEST(every_error_is_told)
 }
 END_TEST
 
+/* More of them than a Lua stack has room for by itself. */
+START_TEST(very_many_errors)
+{
+    enum { MANY = 100 };
+    struct stage stage;
+    char *files[MANY], source[64];
+
+    stage_init(&stage);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(source, sizeof source, "error('fault %d', 0)", i);
+        stage.npaths = 0;
+        snprintf(stage.said, sizeof stage.said, "%d.lua", i);
+        files[i] = stage_write(&stage, stage.said, source);
+    }
+    stage.npaths = 0;
+    stage.options.files = files;
+    stage.options.nfiles = MANY;
+    ck_assert(budget_open(stage.options.cpu, task_expired));
+    ck_assert_ptr_null(stage_load_again(&stage));
+    ck_assert_uint_eq(stage.nfaults, MANY);
+    for (int i = 0; i < MANY; i++) {
+        unlink(files[i]);
+        free(files[i]);
+    }
+    stage_forget_files(&stage);
+    stage_close(&stage);
+}
+END_TEST
+
 START_TEST(long_paths_are_said_whole)
 {
     struct stage stage;
@@ -417,9 +446,10 @@ START_TEST(coroutines_find_their_script)
 END_TEST
 
 UNIT_MAIN("script", syntax_error, runtime_error, error_values, os_exit_while_loading, no_such_file,
-          bytecode_is_no_script, every_error_is_told, long_paths_are_said_whole, no_scripts_at_all,
-          global_functions_are_handlers, environments_are_separate, module_beside_the_script,
-          modules_in_several_folders, module_beside_a_script_without_a_folder,
-          paths_that_begin_alike, paths_of_the_configuration, module_that_is_not_there,
-          module_with_an_error, retired_with_tasks_in_flight, retired_then_cancelled,
-          retired_then_overdue, coroutines_find_their_script)
+          bytecode_is_no_script, every_error_is_told, very_many_errors, long_paths_are_said_whole,
+          no_scripts_at_all, global_functions_are_handlers, environments_are_separate,
+          module_beside_the_script, modules_in_several_folders,
+          module_beside_a_script_without_a_folder, paths_that_begin_alike,
+          paths_of_the_configuration, module_that_is_not_there, module_with_an_error,
+          retired_with_tasks_in_flight, retired_then_cancelled, retired_then_overdue,
+          coroutines_find_their_script)
