@@ -307,6 +307,7 @@ static void call_handler(struct calling *calling, const struct message *message)
                 (int)message->name.len, message->name.at);
         return;
     }
+    ev_now_update(script->loop); /* loading may have taken long */
     invoke_start(script, &call);
     /* What spoa.after left is part of it. */
     while (!calling->over || script->tasks.count > 0)

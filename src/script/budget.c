@@ -67,6 +67,24 @@ void budget_enter(lua_State *lua, unsigned allowance)
     budget.running = lua;
 }
 
+struct budget_run budget_save(void)
+{
+    struct budget_run run = {budget.running, budget.armed, budget.ticks};
+
+    budget.running = NULL;
+    budget.armed = NULL;
+    return run;
+}
+
+void budget_restore(struct budget_run run)
+{
+    budget.ticks = run.ticks;
+    budget.armed = run.armed;
+    budget.running = run.running;
+    if (run.armed)
+        lua_sethook(run.running, budget.expired, LUA_MASKCOUNT, 1);
+}
+
 void budget_switch(lua_State *lua)
 {
     budget.running = lua;

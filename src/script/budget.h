@@ -20,6 +20,16 @@
 bool budget_open(double seconds, lua_Hook expired);
 void budget_close(void);
 
+/* A run within a run (a handler cancels a child, whose <close> variables run): the outer one
+ * is put aside, and goes on afterwards with what it had left. */
+struct budget_run {
+    lua_State *running, *armed;
+    unsigned ticks;
+};
+
+struct budget_run budget_save(void);
+void budget_restore(struct budget_run run);
+
 /* A run begins: lua is what runs.  allowance multiplies the budget (1 for handlers). */
 void budget_enter(lua_State *lua, unsigned allowance);
 

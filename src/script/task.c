@@ -108,6 +108,7 @@ static void coroutine_put(struct task *task, bool reusable)
 static void coroutine_close(struct task *task)
 {
     lua_State *coroutine = task->inner ? task->inner : task->lua;
+    struct budget_run caller = budget_save(); /* who cancels a child runs on afterwards */
 
     budget_enter(task->lua, 1);
     while (coroutine != task->lua) {
@@ -122,6 +123,7 @@ static void coroutine_close(struct task *task)
     if (!task->raised || lua_status(task->lua) == LUA_YIELD)
         lua_resetthread(task->lua);
     budget_leave();
+    budget_restore(caller);
     task->inner = NULL;
 }
 
@@ -445,8 +447,12 @@ bool task_start(struct task *task, struct script *script, const struct task_kind
     script->tasks.busy++;
     task_run(task, 0);
     script->tasks.busy--;
-    if (!TAILQ_EMPTY(&script->tasks.ready) && !script->tasks.busy)
+    /* What a task that is over has encoded is still to be used by the caller: whoever it woke
+     * runs later then. */
+    if (!script->tasks.busy && !*gone)
         run_ready(script);
+    else
+        run_later(script);
     if (!*gone)
         task->gone = NULL;
     task_leave(script);
@@ -546,8 +552,17 @@ void task_pass(struct script *script, lua_State *inner, lua_State *outer)
 const char *task_refuse(struct script *script, lua_State *inner)
 {
     struct task *task = script->tasks.running;
+    lua_State *coroutine = task->inner;
 
     task_unwait(task);
+    while (coroutine && coroutine != inner) {
+        lua_State *outer = *owner_of(coroutine);
+
+        *owner_of(coroutine) = NULL;
+        lua_resetthread(coroutine);
+        coroutine = outer;
+    }
+    task->inner = NULL;
     lua_resetthread(inner);
     return task->fate != TASK_OK ? task->why : CANNOT_WAIT;
 }
