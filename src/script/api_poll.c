@@ -114,7 +114,7 @@ static int api_poll(lua_State *lua)
     poll->loop = script->loop;
     poll->closed = false;
     ev_io_init(&poll->io, poll_ready, fd, events);
-    ev_timer_init(&poll->timer, poll_overdue, timeout, 0);
+    ev_timer_init(&poll->timer, poll_overdue, timeout + script_lag(script), 0);
     poll->io.data = poll->timer.data = poll;
     LIST_INSERT_HEAD(&script->polls, poll, entry);
     ev_io_start(poll->loop, &poll->io);

@@ -45,12 +45,13 @@ static int sleep_resumed(lua_State *lua, int status, lua_KContext context)
 static int api_sleep(lua_State *lua)
 {
     lua_Number seconds = luaL_checknumber(lua, 1);
+    struct script *script = script_of(lua);
     struct sleep *sleep;
 
     luaL_argcheck(lua, seconds >= 0 && seconds <= 1e9, 1, "seconds must be 0 or more");
     sleep = lua_newuserdatauv(lua, sizeof *sleep, 0);
-    sleep->loop = script_of(lua)->loop;
-    ev_timer_init(&sleep->timer, sleep_over, seconds, 0);
+    sleep->loop = script->loop;
+    ev_timer_init(&sleep->timer, sleep_over, seconds + script_lag(script), 0);
     sleep->timer.data = sleep;
     ev_timer_start(sleep->loop, &sleep->timer);
     return wait_yield(lua, &sleep->wait, sleep_cancel, sleep_resumed);

@@ -26,6 +26,13 @@ struct script *script_of(lua_State *lua)
     return script;
 }
 
+double script_lag(const struct script *script)
+{
+    double lag = ev_time() - ev_now(script->loop);
+
+    return lag > 0 ? lag : 0; /* the clock was set back */
+}
+
 static void prepend(lua_State *lua, const char *field, const char *pattern)
 {
     lua_getglobal(lua, "package");

@@ -65,6 +65,10 @@ void script_at_start(lua_State *lua);
 /* The script that a Lua state, or a coroutine in it, belongs to. */
 struct script *script_of(lua_State *lua);
 
+/* Seconds that have passed since the loop last looked at its clock, from which its timers
+ * count: what a handler has computed before it waits is no part of its wait. */
+double script_lag(const struct script *script);
+
 /* No more messages are started; the script frees itself when the last task has ended, maybe
  * now. */
 void script_retire(struct script *script);

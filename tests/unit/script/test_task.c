@@ -172,6 +172,23 @@ START_TEST(sleeps_at_least_so_long)
 }
 END_TEST
 
+/* The loop's clock stands still while a handler computes. */
+START_TEST(sleeps_so_long_after_computing_too)
+{
+    struct stage stage;
+
+    stage_open(&stage, "function f()\n"
+                       "  local t = spoa.now()\n"
+                       "  while spoa.now() - t < 0.03 do end\n"
+                       "  t = spoa.now()\n"
+                       "  spoa.sleep(0.02)\n"
+                       "  return { ['txn.enough'] = spoa.now() - t > 0.0199 }\n"
+                       "end");
+    stage_expect(&stage, "f", NO_ARGS, "ok set-var txn.enough bool true");
+    stage_close(&stage);
+}
+END_TEST
+
 START_TEST(sleeps_under_pcall_and_in_metamethods)
 {
     struct stage stage;
@@ -444,6 +461,6 @@ END_TEST
 
 UNIT_MAIN("task", names_of_results, returns, errors, error_values, error_with_bytes,
           an_error_closes, exit_is_guarded, sleeps, sleeps_at_least_so_long,
-          sleeps_under_pcall_and_in_metamethods, sleeps_of_no_length, many_wait_at_once, deadline,
-          cancel, concurrency, concurrency_of_one_handler, context,
-          context_kept_for_longer_than_the_task)
+          sleeps_so_long_after_computing_too, sleeps_under_pcall_and_in_metamethods,
+          sleeps_of_no_length, many_wait_at_once, deadline, cancel, concurrency,
+          concurrency_of_one_handler, context, context_kept_for_longer_than_the_task)
