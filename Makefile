@@ -3,6 +3,7 @@
 #   make            build/spoa-lua
 #   make demo       install what is missing, build, show it at work with a real HAProxy
 #   make check      install what is missing, build with sanitizers, run every test
+#   make bench      measure it beside the floor and a yardstick; bench-gate: what repeats exactly
 #   make lint format format-check valgrind fuzz docs ci-build clean
 
 VERSION := 0.1.0
