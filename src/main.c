@@ -62,16 +62,9 @@ static struct config *config_load(const char *path, int *status)
 
     if (config_read(config, path, stderr) == 0)
         return config;
-    config_clear(config);
-    free(config);
+    config_free(config);
     *status = EX_CONFIG;
     return NULL;
-}
-
-static void config_drop(struct config *config)
-{
-    config_clear(config);
-    free(config);
 }
 
 static int check(const char *path)
@@ -84,7 +77,7 @@ static int check(const char *path)
     status = worker_check(config);
     if (status == EX_OK)
         puts("configuration ok");
-    config_drop(config);
+    config_free(config);
     return status;
 }
 
@@ -142,7 +135,7 @@ static int call(int argc, char **argv)
         return status;
     log_set_level(config->log_level);
     status = call_run(config, argv[optind], argv + optind + 1, (size_t)(argc - optind - 1));
-    config_drop(config);
+    config_free(config);
     return status;
 }
 

@@ -316,3 +316,9 @@ void config_clear(struct config *config)
     free((char *)config->agent.error_name.at);
     *config = (struct config){0};
 }
+
+void config_free(struct config *config)
+{
+    config_clear(config);
+    free(config);
+}

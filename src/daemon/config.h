@@ -48,6 +48,9 @@ void config_defaults(struct config *config);
 
 void config_clear(struct config *config);
 
+/* The same for one that was allocated. */
+void config_free(struct config *config);
+
 /* Writes spoa-lua.conf.example, and spoa-lua.conf(5) in mdoc. */
 void config_write_example(FILE *out);
 void config_write_manual(FILE *out);

@@ -213,16 +213,10 @@ static size_t read_config(struct config *config, const char *path)
     return faults;
 }
 
-static void config_drop(struct config *config)
-{
-    config_clear(config);
-    free(config);
-}
-
 static void reload_failed(struct config *config)
 {
     log_write(LEVEL_ERR, "reload failed: the old configuration and scripts go on");
-    config_drop(config);
+    config_free(config);
 }
 
 /* A script_loaded_fn. */
@@ -244,7 +238,7 @@ static void reload_loaded(void *context, struct script *script, bool good)
     budget_open(config->script.cpu, task_expired);
     agent_configure(worker->agent, &config->agent, script);
     worker->config = config;
-    config_drop(old);
+    config_free(old);
     log_write(LEVEL_NOTICE, "scripts reloaded");
 }
 
@@ -310,7 +304,7 @@ int worker_run(struct config *config, const char *path)
     worker.loop = ev_default_loop(EVFLAG_AUTO);
     if (!worker.loop || !budget_open(config->script.cpu, task_expired)) {
         log_write(LEVEL_ERR, "cannot make an event loop or a timer: %s", strerror(errno));
-        config_drop(config);
+        config_free(config);
         return EX_OSERR;
     }
     script = load_scripts(worker.loop, config, true, fault_to_log);
@@ -318,6 +312,6 @@ int worker_run(struct config *config, const char *path)
         status = worker_serve(&worker, script);
     budget_close();
     ev_loop_destroy(worker.loop);
-    config_drop(worker.config);
+    config_free(worker.config);
     return status;
 }

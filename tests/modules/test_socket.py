@@ -8,7 +8,7 @@ import unittest
 from lib import dns
 from lib.agent import Agent
 from lib.ports import bound_socket
-from lib.redis import Server as Redis
+from lib.redis_server import Server as Redis
 from lib.spop import Client, message, notify
 from lib.streams import Server
 from lib.web import Nginx, reset, until_closed
