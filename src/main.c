@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "daemon/call.h"
 #include "daemon/config.h"
+#include "daemon/supervisor.h"
 #include "daemon/worker.h"
 
 #ifndef SPOA_LUA_VERSION
@@ -24,7 +25,8 @@
 static const char usage[] =
     "spoa-lua: an SPOE agent for HAProxy whose messages are served by Lua functions\n"
     "\n"
-    "  spoa-lua [-c FILE]        serve, in the foreground, until SIGTERM\n"
+    "  spoa-lua [-c FILE]        serve, in the foreground, until SIGTERM; with --single\n"
+    "                            in one process, without a supervisor\n"
     "  spoa-lua -t [-c FILE]     check the configuration and load the scripts\n"
     "  spoa-lua call [-c FILE | -s SCRIPT] MESSAGE [[NAME=]TYPE:VALUE ...]\n"
     "                            run one handler and print its actions\n"
@@ -36,11 +38,9 @@ static const char usage[] =
     "listeners and the system, 78 configuration.\n";
 
 static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"test", no_argument, NULL, 't'},
-    {"version", no_argument, NULL, 'V'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
+    {"single", no_argument, NULL, '1'},       {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
 static int usage_error(void)
@@ -81,7 +81,7 @@ static int check(const char *path)
     return status;
 }
 
-static int serve(const char *path)
+static int serve(const char *path, bool single)
 {
     int status = EX_CONFIG;
     struct config *config = config_load(path, &status);
@@ -89,7 +89,7 @@ static int serve(const char *path)
     if (!config)
         return status;
     log_set_level(config->log_level);
-    return worker_run(config, path);
+    return supervisor_run(config, path, single);
 }
 
 /* The configuration of a `call`: a file's, or all defaults with one script. */
@@ -142,7 +142,7 @@ static int call(int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *path = CONFIG_FILE;
-    bool test = false;
+    bool test = false, single = false;
     int option;
 
     log_open(LEVEL_INFO);
@@ -155,6 +155,9 @@ int main(int argc, char **argv)
             break;
         case 't':
             test = true;
+            break;
+        case '1':
+            single = true;
             break;
         case 'V':
             return version();
@@ -169,5 +172,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "spoa-lua: unknown command '%s'\n", argv[optind]);
         return usage_error();
     }
-    return test ? check(path) : serve(path);
+    return test ? check(path) : serve(path, single);
 }

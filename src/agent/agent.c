@@ -24,6 +24,7 @@ static void agent_turn(struct ev_loop *loop, ev_prepare *prepare, int events)
     (void)events;
     while (!LIST_EMPTY(&agent->dirty))
         conn_flush(LIST_FIRST(&agent->dirty));
+    agent->clock = 0;
     if (agent->draining && agent->nconns == 0 && agent->drained) {
         void (*drained)(void *context) = agent->drained;
 
@@ -40,6 +41,7 @@ struct agent *agent_new(struct ev_loop *loop, const struct agent_options *option
     agent->loop = loop;
     agent->options = options;
     agent->script = script;
+    agent->metrics = script->metrics;
     background_serve(script);
     buf_pool_init(&agent->in_pool, IN_BLOCK, IN_KEEP);
     buf_pool_init(&agent->out_pool, OUT_BLOCK, OUT_KEEP);
@@ -63,17 +65,43 @@ void agent_configure(struct agent *agent, const struct agent_options *options,
 
 void agent_take(struct agent *agent, int fd, const char *peer)
 {
+    agent->metrics->n[METRIC_CONNECTIONS_OPENED]++;
     if (agent->nconns >= agent->options->max_connections) {
-        agent->counts.refused++;
+        agent->metrics->n[METRIC_CONNECTIONS_FULL]++;
+        agent->metrics->n[METRIC_CONNECTIONS_CLOSED]++;
         log_limited(&agent->refusals, LEVEL_WARNING,
                     "%s: closed: there are max-connections (%u) connections already", peer,
                     agent->options->max_connections);
         close(fd);
         return;
     }
-    agent->counts.connections++;
     log_write(LEVEL_DEBUG, "%s: connected", peer);
     conn_open(agent, fd, peer);
+}
+
+static void gauge_seconds(uint64_t *gauge, double seconds)
+{
+    *gauge = seconds > 0 ? (uint64_t)(seconds * 1e6) : 0;
+}
+
+void agent_beat(struct agent *agent, double late)
+{
+    struct metrics *metrics = agent->metrics;
+    const struct conn *conn;
+    double oldest = ev_now(agent->loop), since;
+
+    LIST_FOREACH (conn, &agent->conns, entry) {
+        since = exchange_oldest(conn);
+        if (since > 0 && since < oldest)
+            oldest = since;
+    }
+    gauge_seconds(&metrics->n[METRIC_OLDEST_MICROSECONDS], ev_now(agent->loop) - oldest);
+    gauge_seconds(&metrics->n[METRIC_LAG_MICROSECONDS], late);
+    if (metrics->n[METRIC_LAG_MICROSECONDS] > metrics->n[METRIC_LAG_MAX_MICROSECONDS])
+        metrics->n[METRIC_LAG_MAX_MICROSECONDS] = metrics->n[METRIC_LAG_MICROSECONDS];
+    metrics->n[METRIC_LUA_BYTES] = agent->script->heap.used;
+    metrics->n[METRIC_TASKS] = agent->script->tasks.count;
+    metrics->n[METRIC_HANDLERS] = handler_count(&agent->script->handlers);
 }
 
 void agent_drain(struct agent *agent, void (*drained)(void *context), void *context)

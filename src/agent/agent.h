@@ -18,15 +18,8 @@
 #include "agent/options.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "script/script.h"
-
-/* What happened since the start.  One worker, one thread: no locks. */
-struct agent_counts {
-    uint64_t connections, healthchecks, refused; /* refused: HELLOs and over max-connections */
-    uint64_t notifies, acks;
-    uint64_t messages[TASK_BUSY + 1]; /* by result */
-    uint64_t unknown;                 /* messages without a handler */
-};
 
 struct agent {
     struct ev_loop *loop;
@@ -40,7 +33,8 @@ struct agent {
     bool draining;
     void (*drained)(void *context);
     void *drained_context;
-    struct agent_counts counts;
+    struct metrics *metrics; /* the scripts' */
+    uint64_t clock;          /* metrics_clock at the last message's end in this turn, or 0 */
     struct log_limit refusals, faults, unknowns;
 };
 
@@ -55,6 +49,10 @@ void agent_configure(struct agent *agent, const struct agent_options *options,
 
 /* A new connection; fd is non-blocking and is the agent's from now on.  peer is copied. */
 void agent_take(struct agent *agent, int fd, const char *peer);
+
+/* To be called now and then: gauges that are looked at, not counted.  late: how late the call
+ * came, in seconds. */
+void agent_beat(struct agent *agent, double late);
 
 /* Says goodbye on every connection as soon as nothing is in flight on it, and calls drained
  * when the last is gone, from the loop. */

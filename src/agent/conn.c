@@ -113,8 +113,16 @@ static void conn_put_disconnect(struct conn *conn, enum status status)
     struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
 
     disconnect_put(&out, FRAME_AGENT_DISCONNECT, status);
+    conn->agent->metrics->n[METRIC_FRAMES_OUT_DISCONNECT]++;
     conn_written(conn, &out);
     conn_enter(conn, CONN_CLOSING);
+}
+
+static void count_refusal(struct metrics *metrics, enum status status)
+{
+    unsigned most = sizeof metrics->refused / sizeof metrics->refused[0] - 1;
+
+    metrics->refused[(unsigned)status < most ? (unsigned)status : most]++;
 }
 
 void conn_refuse(struct conn *conn, enum status status)
@@ -126,7 +134,7 @@ void conn_refuse(struct conn *conn, enum status status)
                 conn->state == CONN_HELLO ? "HELLO" : "connection", (int)status,
                 status_message(status));
     if (conn->state == CONN_HELLO)
-        conn->agent->counts.refused++;
+        count_refusal(conn->agent->metrics, status);
     exchange_cancel_all(conn);
     conn_put_disconnect(conn, status);
 }
@@ -160,6 +168,7 @@ static void put_agent_hello(struct conn *conn, const struct hello *hello, uint32
         capabilities |= HELLO_PIPELINING;
     conn->single = !(capabilities & HELLO_PIPELINING) && hello->capabilities == HELLO_PIPELINING;
     hello_put_agent(&out, size, capabilities);
+    conn->agent->metrics->n[METRIC_FRAMES_OUT_HELLO]++;
     conn_written(conn, &out);
 }
 
@@ -181,11 +190,12 @@ static void frame_hello(struct conn *conn, const struct frame *frame)
         return;
     }
     if (hello.healthcheck) {
-        conn->agent->counts.healthchecks++;
+        conn->agent->metrics->n[METRIC_HEALTHCHECKS]++;
         put_agent_hello(conn, &hello, lower(hello.max_frame_size, HEALTHCHECK_FRAME_SIZE));
         conn_enter(conn, CONN_CLOSING);
         return;
     }
+    conn->agent->metrics->n[METRIC_HANDSHAKES]++;
     conn->max_frame_size = lower(hello.max_frame_size, conn->agent->options->max_frame_size);
     free(conn->engine_id);
     conn->engine_id = mem_strndup(hello.engine_id.at, hello.engine_id.len);
@@ -224,27 +234,35 @@ static void frame_disconnect(struct conn *conn, const struct frame *frame)
 
 static void conn_frame(struct conn *conn, const struct frame *frame)
 {
+    uint64_t *n = conn->agent->metrics->n;
+
     if (conn->state == CONN_HELLO) {
+        n[METRIC_FRAMES_IN_HELLO]++;
         frame_hello(conn, frame);
         return;
     }
     switch (frame->type) {
     case FRAME_NOTIFY:
+        n[METRIC_FRAMES_IN_NOTIFY]++;
         frame_notify(conn, frame);
         break;
     case FRAME_UNSET:
+        n[METRIC_FRAMES_IN_FRAGMENT]++;
         fragments_add(conn, frame);
         break;
     case FRAME_HAPROXY_DISCONNECT:
+        n[METRIC_FRAMES_IN_DISCONNECT]++;
         frame_disconnect(conn, frame);
         break;
     case FRAME_HAPROXY_HELLO:
     case FRAME_AGENT_HELLO:
     case FRAME_AGENT_DISCONNECT:
     case FRAME_ACK:
+        n[METRIC_FRAMES_IN_OTHER]++;
         conn_refuse(conn, STATUS_INVALID);
         break;
     default:
+        n[METRIC_FRAMES_IN_OTHER]++;
         break; /* SPOE.txt 3.2.2: an unknown type is skipped */
     }
 }
@@ -307,6 +325,7 @@ static void conn_readable(struct ev_loop *loop, ev_io *io, int events)
         conn_lost(conn);
         return;
     }
+    conn->agent->metrics->n[METRIC_BYTES_IN] += (uint64_t)got;
     conn_frames(conn);
     if (conn->state > CONN_RUNNING) {
         buf_clear(&conn->in);
@@ -365,8 +384,10 @@ static bool conn_send(struct conn *conn)
     if (sent < 0 && errno != EAGAIN && errno != EINTR)
         return false;
     conn->blocked = buf_len(&conn->out) != 0;
-    if (sent > 0)
+    if (sent > 0) {
+        conn->agent->metrics->n[METRIC_BYTES_OUT] += (uint64_t)sent;
         conn_retime(conn);
+    }
     return true;
 }
 
@@ -438,6 +459,7 @@ void conn_close(struct conn *conn)
         LIST_REMOVE(conn, dirty_entry);
     LIST_REMOVE(conn, entry);
     agent->nconns--;
+    agent->metrics->n[METRIC_CONNECTIONS_CLOSED]++;
     buf_clear(&conn->in);
     buf_clear(&conn->out);
     close(conn->fd);

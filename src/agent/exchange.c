@@ -1,6 +1,7 @@
 #include "agent/exchange.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,13 @@
  * remember of one NOTIFY. */
 #define MESSAGES_MAX 1024
 
+_Static_assert(TASK_BUSY + 1 == METRICS_RESULTS, "a result has its place in the metrics");
+
 /* One message's part. */
 struct reply {
     struct task *task; /* while it waits */
     struct handler *handler;
+    uint64_t began; /* metrics_clock */
     size_t at, len; /* its actions in `kept` */
 };
 
@@ -24,8 +28,9 @@ struct exchange {
     struct conn *conn;
     struct invoke_context context;
     struct script *script;
-    size_t room; /* for actions, when there are several messages */
-    bool late;   /* HAProxy has given up on it: its ACK carries nothing */
+    size_t room;  /* for actions, when there are several messages */
+    double began; /* ev_now */
+    bool late;    /* HAProxy has given up on it: its ACK carries nothing */
     unsigned nmessages, left;
     enum task_result failure; /* of the first message that failed */
     struct reply *replies;    /* &only, or allocated */
@@ -47,6 +52,7 @@ static struct exchange *exchange_new(struct conn *conn, unsigned nmessages)
     else
         exchange = mem_alloc(sizeof *exchange);
     exchange->conn = conn;
+    exchange->began = ev_now(conn->agent->loop);
     exchange->late = false;
     exchange->nmessages = nmessages;
     exchange->left = nmessages + 1; /* one for exchange_start itself */
@@ -61,6 +67,7 @@ static struct exchange *exchange_new(struct conn *conn, unsigned nmessages)
         exchange->replies = mem_zalloc(nmessages * sizeof *exchange->replies);
     LIST_INSERT_HEAD(&conn->exchanges, exchange, entry);
     conn->pending++;
+    conn->agent->metrics->n[METRIC_IN_FLIGHT]++;
     return exchange;
 }
 
@@ -70,6 +77,7 @@ static void exchange_free(struct exchange *exchange)
 
     LIST_REMOVE(exchange, entry);
     conn->pending--;
+    conn->agent->metrics->n[METRIC_IN_FLIGHT]--;
     if (exchange->replies != &exchange->only)
         free(exchange->replies);
     free(exchange->kept);
@@ -120,7 +128,7 @@ void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id, e
     put_error(&out, options, why);
     frame_end(&out, begin);
     conn_written(conn, &out);
-    conn->agent->counts.acks++;
+    conn->agent->metrics->n[METRIC_FRAMES_OUT_ACK]++;
 }
 
 /* Several messages: their actions in message order. */
@@ -151,7 +159,7 @@ static void exchange_answer(struct exchange *exchange)
     }
     frame_end(&out, begin);
     conn_written(conn, &out);
-    conn->agent->counts.acks++;
+    conn->agent->metrics->n[METRIC_FRAMES_OUT_ACK]++;
     background_release(exchange->script, &exchange->after);
     exchange_free(exchange);
     conn_answered(conn);
@@ -180,9 +188,15 @@ static bool keep_actions(struct exchange *exchange, struct reply *reply, struct 
 static void message_failed(struct exchange *exchange, struct handler *handler,
                            enum task_result result, const char *text)
 {
-    exchange->conn->agent->counts.messages[result]++;
+    char line[512];
+
+    handler->metrics->results[result]++;
     if (exchange->failure == TASK_OK)
         exchange->failure = result;
+    snprintf(line, sizeof line, "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
+             handler->message ? handler->message : handler->name, exchange->context.stream_id,
+             exchange->context.frame_id, exchange->context.peer, task_result_name(result), text);
+    metrics_error(exchange->conn->agent->metrics, line);
     log_limited(&handler->failures, LEVEL_ERR,
                 "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
                 handler->message ? handler->message : handler->name, exchange->context.stream_id,
@@ -195,6 +209,21 @@ static void exchange_settle(struct exchange *exchange)
         exchange_answer(exchange);
 }
 
+/* In one turn of the loop a message begins when the one before has ended: one look at the
+ * clock serves both. */
+static uint64_t clock_now(struct agent *agent)
+{
+    if (agent->clock == 0)
+        agent->clock = metrics_clock();
+    return agent->clock;
+}
+
+static void message_timed(struct agent *agent, const struct reply *reply)
+{
+    agent->clock = metrics_clock();
+    metrics_duration(reply->handler->metrics, agent->clock - reply->began);
+}
+
 /* An invoke_done_fn. */
 static void message_done(void *owner, unsigned slot, const struct invoke_report *report)
 {
@@ -202,6 +231,7 @@ static void message_done(void *owner, unsigned slot, const struct invoke_report 
     struct reply *reply = &exchange->replies[slot];
 
     reply->task = NULL;
+    message_timed(exchange->conn->agent, reply);
     background_move(&exchange->after, report->after);
     if (report->result != TASK_OK)
         message_failed(exchange, reply->handler, report->result, report->text);
@@ -210,7 +240,7 @@ static void message_done(void *owner, unsigned slot, const struct invoke_report 
         message_failed(exchange, reply->handler, TASK_TOO_BIG,
                        "with those of the other messages its actions do not fit an ACK");
     else
-        exchange->conn->agent->counts.messages[TASK_OK]++;
+        reply->handler->metrics->results[TASK_OK]++;
     if (exchange->nmessages == 1)
         exchange->direct = report->actions;
     exchange_settle(exchange);
@@ -218,7 +248,7 @@ static void message_done(void *owner, unsigned slot, const struct invoke_report 
 
 static void message_unknown(struct conn *conn, struct span name, bool first)
 {
-    conn->agent->counts.unknown++;
+    conn->agent->metrics->n[METRIC_MESSAGES_UNKNOWN]++;
     if (first)
         log_limited(&conn->agent->unknowns, LEVEL_WARNING,
                     "message '%.*s' (%s) has no handler, so it sets nothing: define a global "
@@ -249,6 +279,7 @@ static void message_start(struct exchange *exchange, const struct message *messa
         return;
     }
     exchange->replies[slot].handler = call.handler;
+    exchange->replies[slot].began = clock_now(conn->agent);
     exchange->replies[slot].task = invoke_start(script, &call);
 }
 
@@ -280,7 +311,7 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, st
         conn_refuse(conn, STATUS_INVALID);
         return;
     }
-    conn->agent->counts.notifies++;
+    conn->agent->metrics->n[METRIC_NOTIFIES]++;
     mark_late(conn);
     exchange = exchange_new(conn, (unsigned)count);
     exchange->script = conn->agent->script;
@@ -314,6 +345,17 @@ void exchange_cancel_all(struct conn *conn)
             if (exchange->replies[i].task)
                 task_cancel(exchange->replies[i].task);
         }
+        conn->agent->metrics->n[METRIC_NOTIFIES_CANCELLED]++;
         exchange_free(exchange);
     }
+}
+
+double exchange_oldest(const struct conn *conn)
+{
+    const struct exchange *exchange;
+    double oldest = 0;
+
+    LIST_FOREACH (exchange, &conn->exchanges, entry)
+        oldest = exchange->began; /* each new one is put in front */
+    return oldest;
 }

@@ -34,6 +34,9 @@ void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
 /* The connection is gone: handlers are cancelled, nothing is answered. */
 void exchange_cancel_all(struct conn *conn);
 
+/* ev_now when the oldest that is not answered began; 0 when there is none. */
+double exchange_oldest(const struct conn *conn);
+
 /* Frees the exchanges that are kept for reuse. */
 void exchange_pool_clear(struct agent *agent);
 

@@ -177,6 +177,26 @@ static const struct config_row *row_find(const char *key)
     return NULL;
 }
 
+/* For config_needs_restart: what was written, in its words. */
+static void remember(struct config_input *input, const struct config_row *row, char **words,
+                     size_t nwords)
+{
+    char **written = &input->config->written[row - config_rows];
+    size_t size;
+    char *text = NULL;
+    FILE *out;
+
+    if (!row->restart)
+        return;
+    out = open_memstream(&text, &size);
+    fputs(*written ? *written : "", out);
+    for (size_t i = 0; i < nwords; i++)
+        fprintf(out, "%s%s", i ? " " : "", words[i]);
+    fclose(out);
+    free(*written);
+    *written = text;
+}
+
 static void parse_words(struct config_input *input, struct words *words)
 {
     const struct config_row *row = row_find(words->at[0]);
@@ -193,6 +213,7 @@ static void parse_words(struct config_input *input, struct words *words)
         config_fault(input, "%s needs a value: %s %s", row->key, row->key, row->syntax);
     else
         config_set(input, row, words->at + 1, words->n - 1);
+    remember(input, row, words->at + 1, words->n - 1);
     if (!*set_at)
         *set_at = input->line;
 }
@@ -230,6 +251,7 @@ static void set_defaults(struct config_input *input, bool scripts)
             continue;
         initial = mem_strndup(row->initial, strlen(row->initial));
         config_set(input, row, &initial, 1);
+        remember(input, row, &initial, 1);
         free(initial);
     }
 }
@@ -240,6 +262,7 @@ static size_t config_fill(struct config *config, const char *path, const char *t
     struct config_input input = {.config = config, .path = path, .errors = errors};
 
     *config = (struct config){0};
+    config->written = mem_zalloc(config_nrows * sizeof *config->written);
     input.set_at = mem_zalloc(config_nrows * sizeof *input.set_at);
     parse_lines(&input, text, len);
     set_defaults(&input, scripts);
@@ -299,8 +322,34 @@ size_t config_read(struct config *config, const char *path, FILE *errors)
     return faults;
 }
 
+char *config_needs_restart(const struct config *now, struct config *next)
+{
+    size_t size;
+    char *text = NULL;
+    FILE *out = open_memstream(&text, &size);
+
+    for (size_t i = 0; i < config_nrows; i++) {
+        const char *old = now->written[i] ? now->written[i] : "";
+        const char *fresh = next->written[i] ? next->written[i] : "";
+
+        if (strcmp(old, fresh) == 0)
+            continue;
+        fprintf(out, "%s%s", ftell(out) > 0 ? ", " : "", config_rows[i].key);
+        free(next->written[i]);
+        next->written[i] = mem_strndup(old, strlen(old));
+    }
+    fclose(out);
+    if (size > 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 void config_clear(struct config *config)
 {
+    for (size_t i = 0; config->written && i < config_nrows; i++)
+        free(config->written[i]);
+    free(config->written);
     for (size_t i = 0; i < config->nlisteners; i++)
         free(config->listeners[i].text);
     for (size_t i = 0; i < config->script.npaths; i++)

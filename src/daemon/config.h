@@ -22,9 +22,12 @@ struct config {
     struct agent_options agent;
     struct script_options script;
     enum log_level log_level;
-    double drain_timeout; /* seconds */
+    double drain_timeout;  /* seconds */
+    unsigned workers;      /* 0: as many as there are processors */
+    double worker_timeout; /* seconds without a beat until one is killed */
     struct listener_spec *listeners;
     size_t nlisteners;
+    char **written; /* by row: the values of keys whose change needs a restart */
 };
 
 /*
@@ -45,6 +48,13 @@ size_t config_parse(struct config *config, const char *path, const char *text, s
 /* Every key's default, as if from an empty file, but with no script at all (`spoa-lua
  * call -s`). */
 void config_defaults(struct config *config);
+
+/*
+ * What differs in keys whose change needs a restart: their names, to be freed, or NULL.  From
+ * then on `next` has the values of `now` there, as far as this function is concerned: it goes
+ * on to differ from them until the restart.
+ */
+char *config_needs_restart(const struct config *now, struct config *next);
 
 void config_clear(struct config *config);
 

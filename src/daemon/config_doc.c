@@ -181,6 +181,8 @@ static void write_manual_key(FILE *out, const struct config_row *row)
         fprintf(out, "From %s to %s.\n", row->min, row->max);
     if (row->repeatable)
         fputs("Repeatable.\n", out);
+    if (row->restart)
+        fputs("A change needs a restart.\n", out);
     if (row->initial)
         fprintf(out, "Default:\n.Cm \\&%s\n", row->initial);
     else

@@ -24,6 +24,11 @@ static const struct config_choice pipelinings[] = {
     {NULL, 0},
 };
 
+static const struct config_choice worker_counts[] = {
+    {"auto", 0},
+    {NULL, 0},
+};
+
 /* A key is one row here and one field in struct config. */
 const struct config_row config_rows[] = {
     {
@@ -273,6 +278,34 @@ const struct config_row config_rows[] = {
         FIELD(agent.max_output),
         .text = "How much output of one connection may wait to be sent; the connection is then "
                 "not read until less does.",
+    },
+    {
+        .heading = "Processes",
+        .key = "workers",
+        .syntax = "NUMBER|auto",
+        .kind = CONFIG_COUNT,
+        .restart = true,
+        .initial = "1",
+        .min = "1",
+        .max = "256",
+        .choices = worker_counts,
+        FIELD(workers),
+        .text = "How many processes serve. Each runs all scripts for itself: their globals are "
+                "its own, and what all must see belongs into spoa.dict or Redis. Connections are "
+                "spread evenly. auto is one for each processor; one is enough until it needs a "
+                "whole core.",
+    },
+    {
+        .key = "worker-timeout",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "10s",
+        .min = "1s",
+        .max = "1h",
+        FIELD(worker_timeout),
+        .text = "How long a worker's loop may stand still before the worker is killed and "
+                "replaced. handler-cpu stops Lua long before; this is for code that it cannot "
+                "stop, such as a pattern that backtracks in string.find. Its connections are lost.",
     },
     {
         .heading = "Stopping",

@@ -32,10 +32,11 @@ struct config_row {
     const char *syntax; /* of what follows the key */
     enum config_kind kind;
     bool repeatable;
+    bool restart;          /* a change takes effect at the next start only */
     const char *initial;   /* the default as one would write it; NULL when there is none */
     const char *example;   /* shown where there is no default */
     const char *min, *max; /* times, sizes and counts, as one would write them */
-    const struct config_choice *choices; /* ended by a NULL name */
+    const struct config_choice *choices; /* ended by a NULL name; of a count: words for one */
     size_t offset, width;                /* of the field in struct config */
     const char *text;                    /* documentation: sentences in plain text, on one line */
 };

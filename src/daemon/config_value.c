@@ -81,24 +81,6 @@ static void store(struct config_input *input, const struct config_row *row, uint
         memcpy(field, &narrow, sizeof narrow);
 }
 
-static void set_number(struct config_input *input, const struct config_row *row, char **words,
-                       size_t nwords)
-{
-    uint64_t number = 0, least = 0, most = 0;
-    const char *wrong = config_number(row->kind, words[0], &number);
-
-    (void)nwords;
-    config_number(row->kind, row->min, &least);
-    config_number(row->kind, row->max, &most);
-    if (wrong)
-        config_fault(input, "%s '%s' %s", row->key, words[0], wrong);
-    else if (number < least || number > most)
-        config_fault(input, "%s %s is out of range: %s to %s", row->key, words[0], row->min,
-                     row->max);
-    else
-        store(input, row, number);
-}
-
 static void set_choice(struct config_input *input, const struct config_row *row, char **words,
                        size_t nwords)
 {
@@ -110,6 +92,27 @@ static void set_choice(struct config_input *input, const struct config_row *row,
         }
     }
     config_fault(input, "%s '%s' is none of %s", row->key, words[0], row->syntax);
+}
+
+static void set_number(struct config_input *input, const struct config_row *row, char **words,
+                       size_t nwords)
+{
+    uint64_t number = 0, least = 0, most = 0;
+    const char *wrong = config_number(row->kind, words[0], &number);
+
+    if (row->choices && wrong) {
+        set_choice(input, row, words, nwords);
+        return;
+    }
+    config_number(row->kind, row->min, &least);
+    config_number(row->kind, row->max, &most);
+    if (wrong)
+        config_fault(input, "%s '%s' %s", row->key, words[0], wrong);
+    else if (number < least || number > most)
+        config_fault(input, "%s %s is out of range: %s to %s", row->key, words[0], row->min,
+                     row->max);
+    else
+        store(input, row, number);
 }
 
 static void set_variable(struct config_input *input, const struct config_row *row, char **words,

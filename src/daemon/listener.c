@@ -283,6 +283,15 @@ void listener_start(struct listener *listener, struct ev_loop *loop, listener_ac
     ev_io_start(loop, &listener->io);
 }
 
+void listener_hold(struct listener *listener, bool hold)
+{
+    ev_timer_stop(listener->loop, &listener->pause);
+    if (hold)
+        ev_io_stop(listener->loop, &listener->io);
+    else
+        ev_io_start(listener->loop, &listener->io);
+}
+
 /* ---- the end ---- */
 
 void listener_close(struct listener *listener)

@@ -61,6 +61,9 @@ struct listener *listener_open(const struct listener_spec *spec, char *fault, si
 void listener_start(struct listener *listener, struct ev_loop *loop, listener_accept_fn *accept,
                     void *context);
 
+/* Accepts nothing until told otherwise: who connects waits in the kernel's backlog. */
+void listener_hold(struct listener *listener, bool hold);
+
 /* Stops accepting, closes, removes a unix socket's file. */
 void listener_close(struct listener *listener);
 

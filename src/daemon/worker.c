@@ -1,30 +1,334 @@
 #include "daemon/worker.h"
 
 #include <errno.h>
-#include <ev.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/channel.h"
 #include "script/budget.h"
+
+/* How often the supervisor sees that the loop turns. */
+#define BEAT 1.0
 
 struct worker {
     struct ev_loop *loop;
+    struct channel channel;
     struct config *config;
     const char *path;
-    struct agent *agent;
-    struct listener **listeners;
-    size_t nlisteners;
-    ev_signal term, interrupt, hangup;
-    ev_timer drain;
-    struct config *next; /* while a reload loads its scripts */
+    struct metrics *metrics;
+    struct agent *agent;    /* NULL until the scripts have loaded */
+    struct script *loading; /* scripts that are not all there yet */
+    struct config *next;    /* while a reload loads its scripts, and until it is decided */
+    struct script *prepared;
+    uint32_t generation; /* PREPARE's number, which LOADED and FAILED bring back */
+    ev_timer beat, drain;
+    double due; /* the next beat, by ev_now */
+    ev_signal term;
+    bool alone, ending;
+    int status;
 };
+
+static void tell(struct worker *worker, enum channel_type type, uint32_t number, const char *text,
+                 size_t len)
+{
+    channel_send(
+        &worker->channel,
+        &(struct packet){.type = type, .number = number, .text = text, .len = len, .fd = -1});
+}
+
+/* A script_fault_fn. */
+static void fault_told(void *context, const char *text)
+{
+    tell(context, CHANNEL_FAULT, 0, text, strlen(text));
+}
+
+/* ---- ending ---- */
+
+static void worker_end(void *context)
+{
+    struct worker *worker = context;
+
+    tell(worker, CHANNEL_ENDED, 0, "", 0);
+    if (worker->alone)
+        ev_break(worker->loop, EVBREAK_ALL);
+}
+
+static void drain_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *worker = timer->data;
+
+    (void)loop;
+    (void)events;
+    log_write(LEVEL_WARNING, "drain-timeout: %u connections are closed with work in flight",
+              worker->agent->nconns);
+    worker_end(worker);
+}
+
+static void worker_drain(struct worker *worker)
+{
+    if (worker->ending)
+        return;
+    worker->ending = true;
+    if (!worker->agent) {
+        worker_end(worker);
+        return;
+    }
+    ev_timer_set(&worker->drain, worker->config->drain_timeout, 0);
+    ev_timer_start(worker->loop, &worker->drain);
+    agent_drain(worker->agent, worker_end, worker);
+}
+
+/* ---- loading, at the start and at a reload ---- */
+
+/* The errors of the new configuration, a FAULT each. */
+static size_t read_config(struct worker *worker, struct config *config)
+{
+    char *text = NULL, *line, *rest;
+    size_t size, faults;
+    FILE *errors = open_memstream(&text, &size);
+
+    faults = config_read(config, worker->path, errors);
+    fclose(errors);
+    for (rest = text; (line = strsep(&rest, "\n")) != NULL;) {
+        if (*line)
+            fault_told(worker, line);
+    }
+    free(text);
+    return faults;
+}
+
+static void use_config(struct worker *worker, struct config *config)
+{
+    log_set_level(config->log_level);
+    budget_close();
+    budget_open(config->script.cpu, task_expired);
+    worker->config = config;
+}
+
+static void worker_loaded(void *context, struct script *script, bool good)
+{
+    struct worker *worker = context;
+
+    worker->loading = NULL;
+    if (!good) {
+        script_stop(script);
+        worker->status = EX_DATAERR;
+        tell(worker, CHANNEL_FAILED, 0, "", 0);
+        worker_end(worker);
+        return;
+    }
+    if (handler_count(&script->handlers) == 0)
+        log_write(LEVEL_WARNING, "no script defines a handler: every message will set nothing");
+    worker->agent = agent_new(worker->loop, &worker->config->agent, script);
+    tell(worker, CHANNEL_LOADED, 0, "", 0);
+}
+
+static void reload_loaded(void *context, struct script *script, bool good)
+{
+    struct worker *worker = context;
+
+    worker->loading = NULL;
+    if (good) {
+        worker->prepared = script;
+        tell(worker, CHANNEL_LOADED, worker->generation, "", 0);
+        return;
+    }
+    script_stop(script);
+    config_free(worker->next);
+    worker->next = NULL;
+    tell(worker, CHANNEL_FAILED, worker->generation, "", 0);
+}
+
+static void reload_prepare(struct worker *worker, uint32_t generation)
+{
+    struct config *config = mem_zalloc(sizeof *config);
+
+    worker->generation = generation;
+    if (read_config(worker, config) != 0) {
+        config_free(config);
+        tell(worker, CHANNEL_FAILED, generation, "", 0);
+        return;
+    }
+    worker->next = config;
+    config->script.metrics = worker->metrics;
+
+    worker->loading =
+        script_load(worker->loop, &config->script, true, fault_told, reload_loaded, worker);
+}
+
+static void reload_commit(struct worker *worker)
+{
+    struct config *old = worker->config;
+
+    agent_configure(worker->agent, &worker->next->agent, worker->prepared);
+    use_config(worker, worker->next);
+    config_free(old);
+    worker->next = NULL;
+    worker->prepared = NULL;
+}
+
+/* Whatever is loading or has loaded, but does not serve, is forgotten. */
+static void reload_abort(struct worker *worker)
+{
+    if (worker->loading)
+        script_stop(worker->loading);
+    if (worker->prepared)
+        script_stop(worker->prepared);
+    if (worker->next)
+        config_free(worker->next);
+    worker->loading = worker->prepared = NULL;
+    worker->next = NULL;
+}
+
+/* ---- what the supervisor says ---- */
+
+static void take_connection(struct worker *worker, const struct packet *packet)
+{
+    static struct log_limit limit;
+
+    if (packet->fd >= 0 && worker->agent) {
+        agent_take(worker->agent, packet->fd, packet->text);
+        return;
+    }
+    /* The kernel drops a descriptor that this process has no place for. */
+    log_limited(&limit, LEVEL_ERR, "%s: closed: no descriptor is left for it (LimitNOFILE)",
+                packet->text);
+    worker->metrics->n[METRIC_CONNECTIONS_OPENED]++;
+    worker->metrics->n[METRIC_CONNECTIONS_CLOSED]++;
+    if (packet->fd >= 0)
+        close(packet->fd);
+}
+
+static void received(void *context, const struct packet *packet)
+{
+    struct worker *worker = context;
+
+    switch (packet->type) {
+    case CHANNEL_CONN:
+        take_connection(worker, packet);
+        break;
+    case CHANNEL_PREPARE:
+        reload_prepare(worker, packet->number);
+        break;
+    case CHANNEL_COMMIT:
+        reload_commit(worker);
+        break;
+    case CHANNEL_ABORT:
+        reload_abort(worker);
+        break;
+    case CHANNEL_DRAIN:
+        worker_drain(worker);
+        break;
+    case CHANNEL_STOP:
+        worker_end(worker);
+        break;
+    case CHANNEL_LOG_LEVEL:
+        log_set_level((enum log_level)packet->number);
+        break;
+    case CHANNEL_ASK:
+        tell(worker, CHANNEL_END, packet->number, "", 0);
+        break;
+    default:
+        break;
+    }
+}
+
+static void supervisor_gone(void *context)
+{
+    struct worker *worker = context;
+
+    if (!worker->ending)
+        log_write(LEVEL_ERR, "the supervisor is gone: this worker finishes and ends");
+    worker_drain(worker);
+}
+
+static void term_received(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+    worker_drain(signal->data);
+}
+
+static void beat(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *worker = timer->data;
+    double now = ev_now(loop);
+
+    (void)events;
+    if (worker->agent)
+        agent_beat(worker->agent, worker->due > 0 ? now - worker->due : 0);
+    worker->due = now + BEAT;
+    worker->metrics->beat++;
+}
+
+/* ---- coming and going ---- */
+
+struct worker *worker_start(struct ev_loop *loop, const struct worker_setup *setup)
+{
+    struct worker *worker = mem_zalloc(sizeof *worker);
+
+    worker->loop = loop;
+    worker->path = setup->path;
+    worker->metrics = setup->metrics;
+    worker->alone = setup->alone;
+    metrics_begin(worker->metrics);
+    channel_open(&worker->channel, loop, setup->channel, received, supervisor_gone, worker);
+    ev_timer_init(&worker->drain, drain_overdue, 0, 0);
+    ev_timer_init(&worker->beat, beat, 0, BEAT);
+    worker->beat.data = worker->drain.data = worker;
+    ev_timer_start(loop, &worker->beat);
+    if (!budget_open(setup->config->script.cpu, task_expired))
+        log_write(LEVEL_ERR, "cannot make a timer: %s: handler-cpu is not held", strerror(errno));
+    worker->config = setup->config;
+    worker->config->script.metrics = worker->metrics;
+    worker->loading =
+        script_load(loop, &worker->config->script, true, fault_told, worker_loaded, worker);
+    return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+    reload_abort(worker);
+    ev_timer_stop(worker->loop, &worker->beat);
+    ev_timer_stop(worker->loop, &worker->drain);
+    channel_close(&worker->channel);
+    if (worker->agent)
+        agent_free(worker->agent);
+    budget_close();
+    config_free(worker->config);
+    free(worker);
+}
+
+int worker_run(const struct worker_setup *setup)
+{
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    struct worker *worker;
+    int status;
+
+    if (!loop) {
+        log_write(LEVEL_ERR, "cannot make an event loop: %s", strerror(errno));
+        return EX_OSERR;
+    }
+    worker = worker_start(loop, setup);
+    ev_signal_init(&worker->term, term_received, SIGTERM);
+    worker->term.data = worker;
+    ev_signal_start(loop, &worker->term);
+    if (worker->status == 0)
+        ev_run(loop, 0);
+    status = worker->status;
+    ev_signal_stop(loop, &worker->term);
+    worker_free(worker);
+    ev_loop_destroy(loop);
+    return status;
+}
+
+/* ---- loading only ---- */
 
 static void fault_to_stderr(void *context, const char *text)
 {
@@ -32,286 +336,29 @@ static void fault_to_stderr(void *context, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
-static void fault_to_log(void *context, const char *text)
-{
-    (void)context;
-    log_write(LEVEL_ERR, "%s", text);
-}
-
-/* Loading that is waited for: at start and by `-t`. */
 struct outcome {
     struct script *script;
     bool over, good;
 };
 
-static void loaded(void *context, struct script *script, bool good)
+static void check_loaded(void *context, struct script *script, bool good)
 {
     struct outcome *outcome = context;
 
     *outcome = (struct outcome){script, true, good};
 }
 
-/* NULL when they do not load; the errors have been told. */
-static struct script *load_scripts(struct ev_loop *loop, const struct config *config, bool starting,
-                                   script_fault_fn *fault)
-{
-    struct outcome outcome = {NULL, false, false};
-
-    script_load(loop, &config->script, starting, fault, loaded, &outcome);
-    while (!outcome.over)
-        ev_run(loop, EVRUN_ONCE);
-    if (outcome.good)
-        return outcome.script;
-    script_stop(outcome.script);
-    return NULL;
-}
-
 int worker_check(const struct config *config)
 {
     struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
-    struct script *script;
+    struct outcome outcome = {NULL, false, false};
 
     budget_open(config->script.cpu, task_expired);
-    script = load_scripts(loop, config, false, fault_to_stderr);
-    if (script)
-        script_stop(script);
+    script_load(loop, &config->script, false, fault_to_stderr, check_loaded, &outcome);
+    while (!outcome.over)
+        ev_run(loop, EVRUN_ONCE);
+    script_stop(outcome.script);
     budget_close();
     ev_loop_destroy(loop);
-    return script ? EX_OK : EX_DATAERR;
-}
-
-/* Every connection is a descriptor; the soft limit is for programs that use select. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* ---- listeners ---- */
-
-static void accepted(void *context, int fd, const char *peer)
-{
-    struct worker *worker = context;
-
-    agent_take(worker->agent, fd, peer);
-}
-
-static void close_listeners(struct worker *worker)
-{
-    while (worker->nlisteners)
-        listener_close(worker->listeners[--worker->nlisteners]);
-}
-
-/* EX_OK, or the exit status for the one that failed. */
-static int open_listeners(struct worker *worker)
-{
-    const struct config *config = worker->config;
-    char fault[512];
-
-    worker->listeners = mem_zalloc(config->nlisteners * sizeof *worker->listeners);
-    for (size_t i = 0; i < config->nlisteners; i++) {
-        struct listener *listener = listener_open(&config->listeners[i], fault, sizeof fault);
-
-        if (!listener) {
-            int status = errno == EACCES || errno == EPERM ? EX_NOPERM : EX_OSERR;
-
-            log_write(LEVEL_ERR, "%s", fault);
-            return status;
-        }
-        worker->listeners[worker->nlisteners++] = listener;
-    }
-    for (size_t i = 0; i < worker->nlisteners; i++) {
-        listener_start(worker->listeners[i], worker->loop, accepted, worker);
-        log_write(LEVEL_NOTICE, "listening on %s", listener_name(worker->listeners[i]));
-    }
-    return EX_OK;
-}
-
-/* ---- stopping ---- */
-
-static void drained(void *context)
-{
-    struct worker *worker = context;
-
-    ev_break(worker->loop, EVBREAK_ALL);
-}
-
-static void drain_overdue(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    const struct worker *worker = timer->data;
-
-    (void)events;
-    log_write(LEVEL_WARNING, "drain-timeout: %u connections are closed with work in flight",
-              worker->agent->nconns);
-    ev_break(loop, EVBREAK_ALL);
-}
-
-static void stop_asked(struct ev_loop *loop, ev_signal *signal, int events)
-{
-    struct worker *worker = signal->data;
-
-    (void)events;
-    if (worker->agent->draining) {
-        ev_break(loop, EVBREAK_ALL);
-        return;
-    }
-    log_write(LEVEL_NOTICE, "stopping: %u connections to say goodbye to", worker->agent->nconns);
-    close_listeners(worker);
-    ev_timer_init(&worker->drain, drain_overdue, worker->config->drain_timeout, 0);
-    worker->drain.data = worker;
-    ev_timer_start(loop, &worker->drain);
-    agent_drain(worker->agent, drained, worker);
-}
-
-static void log_counts(const struct agent_counts *counts)
-{
-    log_write(LEVEL_NOTICE,
-              "stopped: %" PRIu64 " connections (%" PRIu64 " health checks, %" PRIu64
-              " refused), %" PRIu64 " NOTIFYs, %" PRIu64 " ACKs; messages: %" PRIu64 " ok, %" PRIu64
-              " error, %" PRIu64 " timeout, %" PRIu64 " memory, %" PRIu64 " too_big, %" PRIu64
-              " busy, %" PRIu64 " without a handler",
-              counts->connections, counts->healthchecks, counts->refused, counts->notifies,
-              counts->acks, counts->messages[TASK_OK], counts->messages[TASK_ERROR],
-              counts->messages[TASK_TIMEOUT], counts->messages[TASK_MEMORY],
-              counts->messages[TASK_TOO_BIG], counts->messages[TASK_BUSY], counts->unknown);
-}
-
-/* ---- reloading ---- */
-
-static bool same_listeners(const struct config *a, const struct config *b)
-{
-    if (a->nlisteners != b->nlisteners)
-        return false;
-    for (size_t i = 0; i < a->nlisteners; i++) {
-        const struct listener_spec *one = &a->listeners[i], *other = &b->listeners[i];
-
-        if (strcmp(one->text, other->text) != 0 || one->mode != other->mode ||
-            one->owner != other->owner || one->group != other->group)
-            return false;
-    }
-    return true;
-}
-
-/* The errors of the new configuration, a log line each. */
-static size_t read_config(struct config *config, const char *path)
-{
-    char *text = NULL, *line, *rest;
-    size_t size, faults;
-    FILE *errors = open_memstream(&text, &size);
-
-    faults = config_read(config, path, errors);
-    fclose(errors);
-    for (rest = text; (line = strsep(&rest, "\n")) != NULL;) {
-        if (*line)
-            log_write(LEVEL_ERR, "%s", line);
-    }
-    free(text);
-    return faults;
-}
-
-static void reload_failed(struct config *config)
-{
-    log_write(LEVEL_ERR, "reload failed: the old configuration and scripts go on");
-    config_free(config);
-}
-
-/* A script_loaded_fn. */
-static void reload_loaded(void *context, struct script *script, bool good)
-{
-    struct worker *worker = context;
-    struct config *config = worker->next, *old = worker->config;
-
-    worker->next = NULL;
-    if (!good) {
-        script_stop(script);
-        reload_failed(config);
-        return;
-    }
-    if (!same_listeners(config, old))
-        log_write(LEVEL_WARNING, "reload: `listen` has changed, which needs a restart");
-    log_set_level(config->log_level);
-    budget_close();
-    budget_open(config->script.cpu, task_expired);
-    agent_configure(worker->agent, &config->agent, script);
-    worker->config = config;
-    config_free(old);
-    log_write(LEVEL_NOTICE, "scripts reloaded");
-}
-
-static void reload_asked(struct ev_loop *loop, ev_signal *signal, int events)
-{
-    struct worker *worker = signal->data;
-    struct config *config;
-
-    (void)events;
-    if (worker->next) {
-        log_write(LEVEL_WARNING, "reload: the one before is still loading its scripts");
-        return;
-    }
-    config = mem_zalloc(sizeof *config);
-    if (read_config(config, worker->path) != 0) {
-        reload_failed(config);
-        return;
-    }
-    worker->next = config;
-    script_load(loop, &config->script, true, fault_to_log, reload_loaded, worker);
-}
-
-/* ---- running ---- */
-
-static void watch_signal(struct worker *worker, ev_signal *watcher, int number,
-                         void (*asked)(struct ev_loop *, ev_signal *, int))
-{
-    ev_signal_init(watcher, asked, number);
-    watcher->data = worker;
-    ev_signal_start(worker->loop, watcher);
-}
-
-static int worker_serve(struct worker *worker, struct script *script)
-{
-    int status;
-
-    worker->agent = agent_new(worker->loop, &worker->config->agent, script);
-    if (handler_count(&script->handlers) == 0)
-        log_write(LEVEL_WARNING, "no script defines a handler: every message will set nothing");
-    status = open_listeners(worker);
-    if (status == EX_OK) {
-        watch_signal(worker, &worker->term, SIGTERM, stop_asked);
-        watch_signal(worker, &worker->interrupt, SIGINT, stop_asked);
-        watch_signal(worker, &worker->hangup, SIGHUP, reload_asked);
-        log_write(LEVEL_NOTICE, "ready");
-        ev_run(worker->loop, 0);
-        log_counts(&worker->agent->counts);
-    }
-    close_listeners(worker);
-    free(worker->listeners);
-    agent_free(worker->agent);
-    return status;
-}
-
-int worker_run(struct config *config, const char *path)
-{
-    struct worker worker = {.config = config, .path = path};
-    struct script *script;
-    int status = EX_DATAERR;
-
-    signal(SIGPIPE, SIG_IGN);
-    raise_descriptors();
-    worker.loop = ev_default_loop(EVFLAG_AUTO);
-    if (!worker.loop || !budget_open(config->script.cpu, task_expired)) {
-        log_write(LEVEL_ERR, "cannot make an event loop or a timer: %s", strerror(errno));
-        config_free(config);
-        return EX_OSERR;
-    }
-    script = load_scripts(worker.loop, config, true, fault_to_log);
-    if (script)
-        status = worker_serve(&worker, script);
-    budget_close();
-    ev_loop_destroy(worker.loop);
-    config_free(worker.config);
-    return status;
+    return outcome.good ? EX_OK : EX_DATAERR;
 }

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "script/arguments.h"
 #include "script/options.h"
 
@@ -106,6 +107,8 @@ const struct handler *handler_define(struct handler_table *table, lua_State *lua
     handler->function = function;
     handler->wants_context = about.isvararg || about.nparams > 1;
     handler_limit(handler, options);
+    handler->place = metrics_handler(options->metrics, handler->name);
+    handler->metrics = &options->metrics->handlers[handler->place];
     TAILQ_INIT(&handler->layouts);
     entry_add(&table->defined, name, handler);
     return NULL;

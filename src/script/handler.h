@@ -31,6 +31,8 @@ struct handler {
     TAILQ_HEAD(layouts, layout) layouts; /* see arguments.h; the last one used first */
     unsigned nlayouts;
     struct log_limit failures;
+    unsigned place; /* in the metrics' handlers */
+    struct metrics_handler *metrics;
 };
 
 struct handler_entry;

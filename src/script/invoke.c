@@ -110,6 +110,7 @@ static struct invocation *invocation_get(struct script *script)
 static void invocation_put(struct invocation *invocation)
 {
     invocation->call.handler->running--;
+    invocation->call.handler->metrics->running--;
     LIST_INSERT_HEAD(&invocation->task.script->invocations, invocation, entry);
 }
 
@@ -204,10 +205,12 @@ struct task *invoke_start(struct script *script, const struct invoke_call *call)
     invocation->task.script = script;
     invocation->task.file = handler->file;
     invocation->task.line = handler->line;
+    invocation->task.place = handler->place + 1;
     invocation->call = *call;
     invocation->used = 0;
     TAILQ_INIT(&invocation->after);
     handler->running++;
+    handler->metrics->running++;
     if (!task_start(&invocation->task, script, &invoke_kind, handler->timeout, &gone)) {
         invocation_put(invocation);
         invoke_refuse(call, TASK_MEMORY, "no memory to begin with");

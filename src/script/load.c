@@ -18,6 +18,7 @@ struct loading {
     size_t file;             /* the next of options.files */
     int at_start, nat_start; /* a reference to the list of functions; the next of them */
     size_t faults;
+    bool *over; /* told when it is, for load_start */
     script_fault_fn *fault;
     script_loaded_fn *loaded;
     void *context;
@@ -216,6 +217,8 @@ static void load_over(struct loading *loading)
     script->options.limits = NULL;
     script->options.nfiles = script->options.npaths = script->options.nlimits = 0;
     load_forget(script);
+    if (done.over)
+        *done.over = true;
     done.loaded(done.context, script, done.faults == 0);
 }
 
@@ -234,10 +237,11 @@ static void load_next(struct loading *loading)
     }
 }
 
-void load_start(struct script *script, bool starting, script_fault_fn *fault,
+bool load_start(struct script *script, bool starting, script_fault_fn *fault,
                 script_loaded_fn *loaded, void *context)
 {
     struct loading *loading = mem_zalloc(sizeof *loading);
+    bool over = false;
 
     script->loading = loading;
     loading->script = script;
@@ -246,7 +250,12 @@ void load_start(struct script *script, bool starting, script_fault_fn *fault,
     loading->fault = fault;
     loading->loaded = loaded;
     loading->context = context;
+    loading->over = &over;
     load_next(loading);
+    if (over)
+        return false;
+    loading->over = NULL;
+    return true;
 }
 
 void load_forget(struct script *script)

@@ -24,11 +24,14 @@ struct script_limit {
     size_t line; /* in the configuration */
 };
 
+struct metrics;
+
 struct script_options {
-    double timeout;       /* wall clock from NOTIFY to ACK */
-    double cpu;           /* CPU time between two waits */
-    size_t memory;        /* of the Lua heap */
-    unsigned concurrency; /* handlers that have not ended yet */
+    struct metrics *metrics; /* where this worker counts; NULL for script_load: nobody looks */
+    double timeout;          /* wall clock from NOTIFY to ACK */
+    double cpu;              /* CPU time between two waits */
+    size_t memory;           /* of the Lua heap */
+    unsigned concurrency;    /* handlers that have not ended yet */
     double background_timeout;
     unsigned background_concurrency;
     enum action_scope default_scope;

@@ -105,14 +105,17 @@ static const char *script_open(struct script *script)
     return lua_pcall(lua, 1, 0, 0) == LUA_OK ? NULL : lua_tostring(lua, -1);
 }
 
-void script_load(struct ev_loop *loop, const struct script_options *options, bool starting,
-                 script_fault_fn *fault, script_loaded_fn *loaded, void *context)
+struct script *script_load(struct ev_loop *loop, const struct script_options *options,
+                           bool starting, script_fault_fn *fault, script_loaded_fn *loaded,
+                           void *context)
 {
     struct script *script = mem_zalloc(sizeof *script);
     const char *wrong;
 
     script->loop = loop;
     script->options = *options;
+    script->metrics = options->metrics ? options->metrics : metrics_unseen();
+    script->options.metrics = script->metrics;
     script->scratch = mem_alloc(SCRIPT_ROOM);
     heap_init(&script->heap, options->memory, HEAP_POOLED);
     task_pool_init(script);
@@ -120,12 +123,11 @@ void script_load(struct ev_loop *loop, const struct script_options *options, boo
     LIST_INIT(&script->polls);
     background_init(script);
     wrong = script_open(script);
-    if (!wrong) {
-        load_start(script, starting, fault, loaded, context);
-        return;
-    }
+    if (!wrong)
+        return load_start(script, starting, fault, loaded, context) ? script : NULL;
     fault(context, wrong);
     loaded(context, script, false);
+    return NULL;
 }
 
 static void script_free(struct script *script)

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/metrics.h"
 #include "script/background.h"
 #include "script/handler.h"
 #include "script/heap.h"
@@ -30,6 +31,7 @@ struct loading;
 struct script {
     struct ev_loop *loop;
     struct script_options options; /* a copy; its lists are only there while loading */
+    struct metrics *metrics;
     struct heap heap;
     lua_State *lua;
     struct handler_table handlers;
@@ -52,11 +54,13 @@ typedef void script_loaded_fn(void *context, struct script *script, bool good);
 
 /*
  * Makes the state and runs options->files in order, all of them even if one fails, and then,
- * with `starting`, what spoa.at_start asked for.  loaded is called before this returns, or
- * later from the loop.  options and its lists must live until then.
+ * with `starting`, what spoa.at_start asked for.  loaded is called before this returns, which
+ * is then NULL, or later from the loop.  options and its lists must live until then.  What is
+ * returned may be given up before (script_stop): loaded is not called then.
  */
-void script_load(struct ev_loop *loop, const struct script_options *options, bool starting,
-                 script_fault_fn *fault, script_loaded_fn *loaded, void *context);
+struct script *script_load(struct ev_loop *loop, const struct script_options *options,
+                           bool starting, script_fault_fn *fault, script_loaded_fn *loaded,
+                           void *context);
 
 /* Leaves the function on top of lua's stack for when all scripts have run (spoa.at_start).
  * Raises when they have. */

@@ -358,10 +358,12 @@ static void task_run(struct task *task, int nargs)
     int status, nresults;
 
     script->tasks.running = task;
+    script->metrics->running = task->place;
     budget_enter(task->lua, task->kind->allowance);
     status = lua_resume(task->lua, script->lua, nargs, &nresults);
     budget_leave();
     script->tasks.running = NULL;
+    script->metrics->running = 0;
     if (status == LUA_YIELD && task->wait && task->fate == TASK_OK)
         task_suspend(task);
     else if (status == LUA_OK)

@@ -76,6 +76,7 @@ struct task {
     struct script *script;
     const char *file; /* where what it runs is defined; set both before task_start */
     int line;
+    unsigned place; /* of the handler it works for in the metrics, + 1; 0: none */
     /* task.c's own: */
     lua_State *lua; /* the coroutine; NULL before and after */
     int anchor;     /* its reference in the registry */

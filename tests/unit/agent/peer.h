@@ -54,6 +54,7 @@ static inline void desk_prepare(struct desk *desk, const char *source)
 static inline void desk_begin(struct desk *desk)
 {
     log_set_level((enum log_level)(LEVEL_ERR - 1)); /* what goes wrong here does on purpose */
+    *metrics_unseen() = (struct metrics){0};
     stage_begin(&desk->stage);
     desk->agent = agent_new(desk->stage.loop, &desk->options, desk->stage.script);
 }

@@ -32,8 +32,8 @@ START_TEST(so_many_connections_and_no_more)
         peer_expect(&refused, "END");
         peer_close(&refused);
     }
-    ck_assert_uint_eq(desk.agent->counts.refused, 2);
-    ck_assert_uint_eq(desk.agent->counts.connections, 3);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_CONNECTIONS_FULL), 2);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_CONNECTIONS_OPENED), 5);
     ck_assert_uint_eq(desk.agent->nconns, 3);
     peer_close(&peers[1]);
     desk_settle(&desk);
@@ -138,7 +138,7 @@ START_TEST(handlers_finish_where_they_began)
     peer_expect(&peer, "ACK 1/1: set-var txn.v str old");
     peer_notify(&peer, 2, 1, "late version late");
     desk_settle(&desk);
-    ck_assert_uint_eq(desk.agent->counts.notifies, 2);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 2);
     agent_configure(desk.agent, &desk.options, load_second(&desk));
     peer_notify(&peer, 3, 1, "version late only_new");
     peer_notify(&peer, 4, 1, "only_old");

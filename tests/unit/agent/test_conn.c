@@ -109,7 +109,7 @@ START_TEST(healthcheck)
     peer_send(&peer, bytes, (size_t)(out.at - bytes));
     peer_expect(&peer, "AGENT-HELLO 4096 fragmentation");
     peer_expect(&peer, "END");
-    ck_assert_uint_eq(desk.agent->counts.healthchecks, 1);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_HEALTHCHECKS), 1);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -157,7 +157,7 @@ static void check_refused_first(enum frame_type type, uint32_t flags, uint64_t i
     peer_frame(&peer, type, flags, id, id, (struct span){payload, len});
     peer_expect(&peer, "AGENT-DISCONNECT 4");
     peer_expect(&peer, "END");
-    ck_assert_uint_eq(desk.agent->counts.refused, 1);
+    ck_assert_uint_eq(desk.agent->metrics->refused[STATUS_INVALID], 1);
     peer_close(&peer);
     desk_settle(&desk);
     ck_assert_uint_eq(desk.agent->nconns, 0);
@@ -247,7 +247,7 @@ START_TEST(nothing_after_a_refusal)
     peer_notify(&peer, 2, 1, "ok:1");
     peer_expect(&peer, "AGENT-DISCONNECT 4");
     peer_expect(&peer, "END");
-    ck_assert_uint_eq(desk.agent->counts.notifies, 0);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 0);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -332,12 +332,12 @@ START_TEST(max_pending_holds)
     peer_greet(&peer, &desk);
     peer_notify_many(&peer, 1, 10, "forever");
     peer_silent(&peer);
-    ck_assert_uint_eq(desk.agent->counts.notifies, 3);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 3);
     ck_assert_uint_eq(desk_conn(&desk)->pending, 3);
     ck_assert(!ev_is_active(&desk_conn(&desk)->reader));
     peer_notify_many(&peer, 11, 300, "ok:1");
     peer_silent(&peer);
-    ck_assert_uint_eq(desk.agent->counts.notifies, 3);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 3);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -419,7 +419,7 @@ START_TEST(max_output)
         desk_settle(&desk);
         ck_assert_uint_lt(buf_len(&conn->out), 20000 + 3100);
     }
-    ck_assert_uint_lt(desk.agent->counts.notifies, 100);
+    ck_assert_uint_lt(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 100);
     ck_assert(!ev_is_active(&conn->reader));
     for (uint64_t i = 1; i <= MANY; i++) {
         char expected[64];
@@ -551,7 +551,7 @@ START_TEST(goodbye_with_work_in_flight)
     peer_expect(&peer, "ACK 1/1: set-var txn.late int64 1");
     peer_expect(&peer, "AGENT-DISCONNECT 0");
     peer_expect(&peer, "END");
-    ck_assert_uint_eq(desk.agent->counts.notifies, 1);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 1);
     peer_close(&peer);
     desk_close(&desk);
 }

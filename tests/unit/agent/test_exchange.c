@@ -43,9 +43,9 @@ START_TEST(one_message)
     peer_notify(&peer, 4, 1, "");
     peer_expect(&peer, "ACK 4/1");
     peer_silent(&peer);
-    ck_assert_uint_eq(desk.agent->counts.notifies, 4);
-    ck_assert_uint_eq(desk.agent->counts.acks, 4);
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_OK], 3);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 4);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_FRAMES_OUT_ACK), 4);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_OK), 3);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -88,7 +88,7 @@ START_TEST(several_messages)
                        "set-var txn.two int64 2");
     peer_notify(&peer, 3, 1, "nothing unknown nothing");
     peer_expect(&peer, "ACK 3/1");
-    ck_assert_uint_eq(desk.agent->counts.unknown, 2);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_MESSAGES_UNKNOWN), 2);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -140,7 +140,7 @@ START_TEST(nobody_for_a_message)
         snprintf(expected, sizeof expected, "ACK %" PRIu64 "/1", i);
         peer_expect(&peer, expected);
     }
-    ck_assert_uint_eq(desk.agent->counts.unknown, 3);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_MESSAGES_UNKNOWN), 3);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -161,7 +161,7 @@ START_TEST(failed_message)
     peer_expect(&peer, "ACK 2/1: set-var txn.spoa_error str error");
     peer_notify(&peer, 3, 1, "one");
     peer_expect(&peer, "ACK 3/1: set-var txn.one int64 1");
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_ERROR], 2);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_ERROR), 2);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -220,8 +220,8 @@ START_TEST(busy_and_overdue)
     peer_expect(&peer, "ACK 1/1: set-var txn.spoa_error str busy");
     peer_notify(&peer, 3, 1, "one forever");
     peer_expect(&peer, "ACK 3/1: set-var txn.one int64 1; set-var txn.spoa_error str timeout");
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_BUSY], 2);
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_TIMEOUT], 3);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_BUSY), 2);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_TIMEOUT), 3);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -277,8 +277,8 @@ START_TEST(sum_too_big)
     ck_assert_ptr_nonnull(strstr(text, "set-var txn.big900 str xxx"));
     ck_assert_ptr_nonnull(strstr(text, "set-var txn.spoa_error str too_big"));
     ck_assert_ptr_null(strstr(text, "late_big"));
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_TOO_BIG], 1);
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_OK], 3);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_TOO_BIG), 1);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_OK), 3);
     peer_notify(&peer, 2, 1, "one two");
     peer_expect(&peer, "ACK 2/1: set-var txn.one int64 1; set-var txn.two int64 2");
     peer_close(&peer);
@@ -310,11 +310,11 @@ START_TEST(so_many_messages_and_no_more)
     peer_greet(&peer, &desk);
     send_messages(&peer, 1, 1024, "counts");
     peer_expect(&peer, "ACK 1/1");
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_OK], 1024);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_OK), 1024);
     send_messages(&peer, 2, 1025, "counts");
     peer_expect(&peer, "AGENT-DISCONNECT 4");
     peer_expect(&peer, "END");
-    ck_assert_uint_eq(desk.agent->counts.messages[TASK_OK], 1024);
+    ck_assert_uint_eq(metrics_results(desk.agent->metrics, TASK_OK), 1024);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -335,8 +335,8 @@ START_TEST(malformed_payload)
                              18});
     peer_expect(&peer, "AGENT-DISCONNECT 4");
     peer_expect(&peer, "END");
-    for (int r = 0; r < TASK_BUSY; r++)
-        ck_assert_uint_eq(desk.agent->counts.messages[r], 0);
+    for (unsigned r = 0; r < TASK_BUSY; r++)
+        ck_assert_uint_eq(metrics_results(desk.agent->metrics, r), 0);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -416,7 +416,7 @@ START_TEST(connection_gone)
     lua_getglobal(lua, "closed");
     ck_assert_int_eq(lua_tointeger(lua, -1), 3);
     lua_pop(lua, 1);
-    ck_assert_uint_eq(desk.agent->counts.acks, 0);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_FRAMES_OUT_ACK), 0);
     desk_close(&desk);
 }
 END_TEST

@@ -209,7 +209,7 @@ START_TEST(too_slow)
     peer_silent(&peer);
     peer_notify(&peer, 2, 1, "ok");
     peer_expect(&peer, "ACK 2/1: set-var txn.ok int64 1");
-    ck_assert_uint_eq(desk.agent->counts.acks, 2);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_FRAMES_OUT_ACK), 2);
     peer_close(&peer);
     desk_close(&desk);
 }
@@ -249,7 +249,7 @@ START_TEST(aborted)
     begin(&peer, 1, part(whole, 0, 8));
     peer_frame(&peer, FRAME_UNSET, FRAME_FIN | FRAME_ABORT, 1, 1, nothing);
     peer_silent(&peer);
-    ck_assert_uint_eq(desk.agent->counts.notifies, 0);
+    ck_assert_uint_eq(metrics_get(desk.agent->metrics, METRIC_NOTIFIES), 0);
     begin(&peer, 2, part(whole, 0, 8));
     end(&peer, 2, part(whole, 8, whole.len));
     peer_expect(&peer, "ACK 2/1: set-var txn.n int64 5; set-var txn.ok int64 1");
@@ -262,7 +262,7 @@ static void expect_refused(struct peer *peer, const char *goodbye)
 {
     peer_expect(peer, goodbye);
     peer_expect(peer, "END");
-    ck_assert_uint_eq(peer->desk->agent->counts.notifies, 0);
+    ck_assert_uint_eq(metrics_get(peer->desk->agent->metrics, METRIC_NOTIFIES), 0);
     peer_close(peer);
     desk_close(peer->desk);
 }

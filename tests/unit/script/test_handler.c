@@ -1,3 +1,4 @@
+#include "base/metrics.h"
 #include "script/handler.h"
 
 #include "stage.h"
@@ -13,7 +14,7 @@ static void bench_open(struct bench *bench)
 {
     *bench = (struct bench){
         .lua = luaL_newstate(),
-        .options = {.timeout = 1.5, .concurrency = 77},
+        .options = {.metrics = metrics_unseen(), .timeout = 1.5, .concurrency = 77},
     };
 }
 

@@ -1,0 +1,152 @@
+/*
+ * metrics: what one worker counts, in memory that its supervisor can read.
+ *
+ * One writer, the worker, without locks; readers use metrics_get.  The memory outlives the
+ * worker, so counters go on when another takes its place; gauges begin again.
+ *
+ * A metric is a row here, and all that is known of it; rows of one family stand together.
+ */
+#ifndef BASE_METRICS_H
+#define BASE_METRICS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* X(identifier, COUNTER or GAUGE, family, labels, help).  Names as Prometheus wants them:
+ * base units, _total for counters.  Of a family the first row has the help. */
+#define METRICS(X)                                                                                 \
+    X(CONNECTIONS_OPENED, COUNTER, "spoa_lua_connections_opened_total", "",                        \
+      "Connections taken from HAProxy.")                                                           \
+    X(CONNECTIONS_CLOSED, COUNTER, "spoa_lua_connections_closed_total", "",                        \
+      "Connections closed by either side.")                                                        \
+    X(CONNECTIONS_FULL, COUNTER, "spoa_lua_connections_rejected_total", "",                        \
+      "Connections closed at once because of max-connections.")                                    \
+    X(HANDSHAKES, COUNTER, "spoa_lua_handshakes_total", "kind=\"session\"",                        \
+      "HELLOs that were accepted, by what the connection is for.")                                 \
+    X(HEALTHCHECKS, COUNTER, "spoa_lua_handshakes_total", "kind=\"check\"", "")                    \
+    X(FRAMES_IN_HELLO, COUNTER, "spoa_lua_frames_total", "direction=\"in\",type=\"hello\"",        \
+      "Frames of SPOP, by direction and type.")                                                    \
+    X(FRAMES_IN_NOTIFY, COUNTER, "spoa_lua_frames_total", "direction=\"in\",type=\"notify\"", "")  \
+    X(FRAMES_IN_FRAGMENT, COUNTER, "spoa_lua_frames_total", "direction=\"in\",type=\"fragment\"",  \
+      "")                                                                                          \
+    X(FRAMES_IN_DISCONNECT, COUNTER, "spoa_lua_frames_total",                                      \
+      "direction=\"in\",type=\"disconnect\"", "")                                                  \
+    X(FRAMES_IN_OTHER, COUNTER, "spoa_lua_frames_total", "direction=\"in\",type=\"other\"", "")    \
+    X(FRAMES_OUT_HELLO, COUNTER, "spoa_lua_frames_total", "direction=\"out\",type=\"hello\"", "")  \
+    X(FRAMES_OUT_ACK, COUNTER, "spoa_lua_frames_total", "direction=\"out\",type=\"ack\"", "")      \
+    X(FRAMES_OUT_DISCONNECT, COUNTER, "spoa_lua_frames_total",                                     \
+      "direction=\"out\",type=\"disconnect\"", "")                                                 \
+    X(BYTES_IN, COUNTER, "spoa_lua_bytes_total", "direction=\"in\"",                               \
+      "Bytes on connections, by direction.")                                                       \
+    X(BYTES_OUT, COUNTER, "spoa_lua_bytes_total", "direction=\"out\"", "")                         \
+    X(NOTIFIES, COUNTER, "spoa_lua_notifies_total", "",                                            \
+      "NOTIFYs that were whole and well formed, put together from fragments or not.")              \
+    X(NOTIFIES_CANCELLED, COUNTER, "spoa_lua_notifies_cancelled_total", "",                        \
+      "NOTIFYs that were not answered, for their connection had ended.")                           \
+    X(MESSAGES_UNKNOWN, COUNTER, "spoa_lua_messages_unknown_total", "",                            \
+      "Messages without a handler, which set nothing.")                                            \
+    X(IN_FLIGHT, GAUGE, "spoa_lua_notifies_in_flight", "", "NOTIFYs that are being answered.")     \
+    X(OLDEST_MICROSECONDS, GAUGE, "spoa_lua_oldest_in_flight_seconds", "",                         \
+      "How long ago the oldest NOTIFY that is not answered yet came, looked at once a second.")    \
+    X(LAG_MICROSECONDS, GAUGE, "spoa_lua_loop_lag_seconds", "",                                    \
+      "How late the event loop was at the last beat, of which there is one a second.")             \
+    X(LAG_MAX_MICROSECONDS, GAUGE, "spoa_lua_loop_lag_max_seconds", "",                            \
+      "The most it was late since the worker began.")                                              \
+    X(LUA_BYTES, GAUGE, "spoa_lua_lua_memory_bytes", "",                                           \
+      "Memory that Lua has, of the at most handler-memory it may.")                                \
+    X(TASKS, GAUGE, "spoa_lua_tasks", "",                                                          \
+      "Handlers and background functions that have begun and not ended.")                          \
+    X(HANDLERS, GAUGE, "spoa_lua_handlers", "", "Handlers that the scripts define.")
+
+enum metric {
+#define X(id, kind, family, labels, help) METRIC_##id,
+    METRICS(X)
+#undef X
+        METRIC_COUNT
+};
+
+/* How a message can end; script/task.h has the names. */
+#define METRICS_RESULTS 6
+
+/* Upper bounds of the duration histogram in microseconds; what is longer is in one more. */
+#define METRICS_BOUNDS(X)                                                                          \
+    X(25)                                                                                          \
+    X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000)        \
+        X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000)
+
+#define X(bound) +1
+enum { METRICS_BUCKETS = 1 METRICS_BOUNDS(X) };
+#undef X
+
+/* Handlers that are told apart; those that come later share the last place. */
+#define METRICS_HANDLERS 256
+#define METRICS_OTHERS   "(others)"
+
+/* A handler over all reloads. */
+struct metrics_handler {
+    char name[64]; /* cut where it is longer; "" while the place is free */
+    uint64_t results[METRICS_RESULTS];
+    uint64_t buckets[METRICS_BUCKETS]; /* each for itself, not cumulative */
+    uint64_t nanoseconds;              /* of all together */
+    uint64_t running;                  /* a gauge */
+};
+
+/* The last errors of messages. */
+#define METRICS_ERRORS 32
+
+struct metrics_error {
+    double time; /* seconds since the epoch; 0: none */
+    char text[512];
+};
+
+struct metrics {
+    uint64_t n[METRIC_COUNT];
+    uint64_t refused[16]; /* HELLOs by status; the last place is for those above */
+    uint64_t beat;        /* counted up while the loop turns */
+    unsigned running;     /* whose Lua code is on the C stack: a place in handlers + 1; or 0 */
+    unsigned nhandlers;
+    unsigned long nerrors; /* so many there were; the next is in errors[nerrors % METRICS_ERRORS] */
+    struct metrics_handler handlers[METRICS_HANDLERS];
+    struct metrics_error errors[METRICS_ERRORS];
+};
+
+/* All zeroes, shared with the processes that are forked from now on. */
+struct metrics *metrics_open(void);
+void metrics_close(struct metrics *metrics);
+
+/* For what nobody looks at, such as `spoa-lua -t`: always the same. */
+struct metrics *metrics_unseen(void);
+
+/* Another worker begins to write: counters go on, gauges are zero. */
+void metrics_begin(struct metrics *metrics);
+
+/* The place of a handler in metrics->handlers, which it keeps. */
+unsigned metrics_handler(struct metrics *metrics, const char *name);
+
+/* A message took so long. */
+void metrics_duration(struct metrics_handler *handler, uint64_t nanoseconds);
+
+void metrics_error(struct metrics *metrics, const char *text);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t metrics_clock(void);
+
+/* ---- for readers ---- */
+
+static inline uint64_t metrics_read(const uint64_t *number)
+{
+    return __atomic_load_n(number, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t metrics_get(const struct metrics *metrics, enum metric metric)
+{
+    return metrics_read(&metrics->n[metric]);
+}
+
+/* How many messages ended so, of all handlers. */
+uint64_t metrics_results(const struct metrics *metrics, unsigned result);
+
+/* The name of the handler that is in Lua, or NULL. */
+const char *metrics_running(const struct metrics *metrics);
+
+#endif

@@ -1,0 +1,580 @@
+#include "daemon/supervisor.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "daemon/child.h"
+#include "daemon/listeners.h"
+#include "daemon/query.h"
+#include "daemon/reload.h"
+#include "script/task.h"
+
+/* How often it is looked whether the workers' loops turn. */
+#define CHECK 1.0
+
+/* What a worker may take beyond drain-timeout before it is killed. */
+#define GRACE 2.0
+
+enum supervisor_state {
+    SUPERVISOR_STARTING,
+    SUPERVISOR_SERVING,
+    SUPERVISOR_DRAINING,
+};
+
+struct supervisor {
+    struct ev_loop *loop;
+    enum supervisor_state state;
+    struct config *config;
+    struct child_host host;
+    struct child *children;
+    unsigned nchildren;
+    struct metrics **metrics; /* by child; they outlive their workers */
+    struct listeners listeners;
+    struct reload *reload;
+    supervisor_done_fn *reload_done;
+    void *reload_context;
+    struct query_list queries;
+    ev_signal term, interrupt, hangup, usr1;
+    ev_timer check, overdue;
+    int status;
+};
+
+/* ---- connections ---- */
+
+/* The worker with the fewest; one that does not take what it is given only if all are so. */
+static struct child *least_busy(const struct supervisor *supervisor)
+{
+    struct child *best = NULL;
+
+    for (unsigned i = 0; i < supervisor->nchildren; i++) {
+        struct child *child = &supervisor->children[i];
+
+        if (child->state != CHILD_SERVING)
+            continue;
+        if (!best || channel_behind(&child->channel) < channel_behind(&best->channel) ||
+            (channel_behind(&child->channel) == channel_behind(&best->channel) &&
+             child_connections(child) < child_connections(best)))
+            best = child;
+    }
+    return best;
+}
+
+/* A listener_accept_fn. */
+static void accepted(void *context, int fd, const char *peer)
+{
+    struct child *child = least_busy(context);
+
+    if (child)
+        child_hand(child, fd, peer);
+    else
+        close(fd);
+}
+
+/* While nobody serves, who connects waits in the kernel's backlog. */
+static void hold_or_accept(struct supervisor *supervisor)
+{
+    listeners_hold(&supervisor->listeners,
+                   supervisor->state != SUPERVISOR_SERVING || !least_busy(supervisor));
+}
+
+/* ---- the end ---- */
+
+static bool all_gone(const struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->nchildren; i++) {
+        if (supervisor->children[i].state != CHILD_GONE)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t total(const struct supervisor *supervisor, enum metric metric)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < supervisor->nchildren; i++)
+        sum += metrics_get(supervisor->metrics[i], metric);
+    return sum;
+}
+
+static void tell_all(struct supervisor *supervisor, enum channel_type type, uint32_t number)
+{
+    for (unsigned i = 0; i < supervisor->nchildren; i++) {
+        struct child *child = &supervisor->children[i];
+
+        if (child->state != CHILD_GONE)
+            child_tell(child, type, number, "");
+    }
+}
+
+static void kill_all(struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->nchildren; i++)
+        child_kill(&supervisor->children[i]);
+}
+
+static void stop_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct supervisor *supervisor = timer->data;
+
+    (void)events;
+    log_write(LEVEL_WARNING, "workers that have not ended are killed");
+    kill_all(supervisor);
+    ev_timer_stop(loop, timer);
+}
+
+static void end_within(struct supervisor *supervisor, double seconds)
+{
+    ev_timer_stop(supervisor->loop, &supervisor->overdue);
+    ev_timer_set(&supervisor->overdue, seconds, 0);
+    ev_timer_start(supervisor->loop, &supervisor->overdue);
+}
+
+/* Where there is no worker the end is now. */
+static void end_if_gone(struct supervisor *supervisor)
+{
+    if (supervisor->state == SUPERVISOR_DRAINING && all_gone(supervisor))
+        ev_break(supervisor->loop, EVBREAK_ALL);
+}
+
+static void end_children(struct supervisor *supervisor, enum channel_type how, double within)
+{
+    for (unsigned i = 0; i < supervisor->nchildren; i++) {
+        struct child *child = &supervisor->children[i];
+
+        ev_timer_stop(supervisor->loop, &child->again);
+        if (child->state == CHILD_GONE)
+            continue;
+        child->state = CHILD_ENDING;
+        child_tell(child, how, 0, "");
+    }
+    end_within(supervisor, within);
+    end_if_gone(supervisor);
+}
+
+void supervisor_stop(struct supervisor *supervisor, bool at_once)
+{
+    if (at_once || supervisor->state == SUPERVISOR_DRAINING) {
+        supervisor->state = SUPERVISOR_DRAINING;
+        listeners_close(&supervisor->listeners);
+        end_children(supervisor, CHANNEL_STOP, GRACE);
+        return;
+    }
+    if (supervisor->reload)
+        reload_cancel(supervisor->reload, "spoa-lua is stopping");
+    supervisor->state = SUPERVISOR_DRAINING;
+    log_write(LEVEL_NOTICE, "stopping: %" PRIu64 " connections to say goodbye to",
+              total(supervisor, METRIC_CONNECTIONS_OPENED) -
+                  total(supervisor, METRIC_CONNECTIONS_CLOSED));
+    listeners_close(&supervisor->listeners);
+    end_children(supervisor, CHANNEL_DRAIN, supervisor->config->drain_timeout + GRACE);
+}
+
+/* ---- workers ---- */
+
+static void serve(struct supervisor *supervisor)
+{
+    supervisor->state = SUPERVISOR_SERVING;
+    log_write(LEVEL_NOTICE, "ready");
+}
+
+static void child_loaded(struct supervisor *supervisor)
+{
+    bool all = true;
+
+    for (unsigned i = 0; i < supervisor->nchildren; i++)
+        all = all && supervisor->children[i].state == CHILD_SERVING;
+    if (supervisor->state == SUPERVISOR_STARTING && all)
+        serve(supervisor);
+    hold_or_accept(supervisor);
+}
+
+static void said(void *context, struct child *child, const struct packet *packet)
+{
+    struct supervisor *supervisor = context;
+
+    switch (packet->type) {
+    case CHANNEL_ANSWER:
+    case CHANNEL_END:
+        query_answered(&supervisor->queries, child, packet);
+        return;
+    case CHANNEL_FAULT:
+        log_write(LEVEL_ERR, "%s", packet->text);
+        break;
+    case CHANNEL_LOADED:
+        if (packet->number == 0) {
+            child_loaded(supervisor);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    if (supervisor->reload && child->state == CHILD_SERVING)
+        reload_said(supervisor->reload, child, packet);
+}
+
+static void gone(void *context, struct child *child, bool good)
+{
+    struct supervisor *supervisor = context;
+
+    query_lost(&supervisor->queries, child);
+    if (supervisor->reload)
+        reload_lost(supervisor->reload, child);
+    switch (supervisor->state) {
+    case SUPERVISOR_STARTING:
+        /* A configuration that never worked: say so to whoever starts us. */
+        supervisor->status = EX_DATAERR;
+        supervisor->state = SUPERVISOR_DRAINING;
+        end_children(supervisor, CHANNEL_STOP, GRACE);
+        break;
+    case SUPERVISOR_SERVING:
+        if (!child->host->single)
+            child_start_later(child);
+        else
+            supervisor_stop(supervisor, good);
+        hold_or_accept(supervisor);
+        break;
+    case SUPERVISOR_DRAINING:
+        end_if_gone(supervisor);
+        break;
+    }
+}
+
+/* In a new worker: what its own loop does not have must not be heard here either. */
+static void forked(void *context)
+{
+    struct supervisor *supervisor = context;
+
+    ev_signal_stop(supervisor->loop, &supervisor->term);
+    ev_signal_stop(supervisor->loop, &supervisor->interrupt);
+    ev_signal_stop(supervisor->loop, &supervisor->hangup);
+    ev_signal_stop(supervisor->loop, &supervisor->usr1);
+}
+
+static void check(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct supervisor *supervisor = timer->data;
+
+    (void)loop;
+    (void)events;
+    for (unsigned i = 0; i < supervisor->nchildren; i++)
+        child_check(&supervisor->children[i],
+                    (unsigned)(supervisor->config->worker_timeout / CHECK) + 1);
+}
+
+/* ---- reloading ---- */
+
+static void log_lines(enum log_level level, const char *text)
+{
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+
+        if (len)
+            log_write(level, "%.*s", (int)len, text);
+        text += len + (text[len] == '\n');
+    }
+}
+
+static void use_config(struct supervisor *supervisor, struct config *config)
+{
+    char *changed = config_needs_restart(supervisor->config, config);
+
+    if (changed)
+        log_write(LEVEL_WARNING, "reload: changed, but needs a restart: %s", changed);
+    free(changed);
+    log_set_level(config->log_level);
+    config_free(supervisor->config);
+    supervisor->config = supervisor->host.config = config;
+}
+
+/* A reload_done_fn. */
+static void reloaded(void *context, struct config *config, const char *text)
+{
+    struct supervisor *supervisor = context;
+    supervisor_done_fn *done = supervisor->reload_done;
+
+    supervisor->reload = NULL;
+    if (config) {
+        use_config(supervisor, config);
+        log_write(LEVEL_NOTICE, "scripts reloaded");
+    } else {
+        log_lines(LEVEL_ERR, text);
+        log_write(LEVEL_ERR, "reload failed: the old configuration and scripts go on");
+    }
+    if (done)
+        done(supervisor->reload_context, config != NULL, text);
+}
+
+void supervisor_reload(struct supervisor *supervisor, supervisor_done_fn *done, void *context)
+{
+    const char *why = supervisor->reload ? "reload: one is under way already"
+                      : supervisor->state != SUPERVISOR_SERVING
+                          ? "reload: spoa-lua is starting or stopping"
+                          : NULL;
+
+    if (why) {
+        log_write(LEVEL_WARNING, "%s", why);
+        if (done)
+            done(context, false, why);
+        return;
+    }
+    supervisor->reload_done = done;
+    supervisor->reload_context = context;
+    supervisor->reload =
+        reload_start(&supervisor->host, supervisor->children, supervisor->nchildren,
+                     &supervisor->listeners, reloaded, supervisor);
+}
+
+void supervisor_log_level(struct supervisor *supervisor, enum log_level level)
+{
+    log_set_level(level);
+    tell_all(supervisor, CHANNEL_LOG_LEVEL, level);
+}
+
+/* ---- what others ask ---- */
+
+struct query *supervisor_ask(struct supervisor *supervisor, unsigned worker, const char *question,
+                             supervisor_answer_fn *answer, void *context)
+{
+    return query_start(&supervisor->queries, supervisor->children, supervisor->nchildren, worker,
+                       question, answer, context);
+}
+
+void supervisor_forget(struct supervisor *supervisor, struct query *query)
+{
+    (void)supervisor;
+    query_forget(query);
+}
+
+size_t supervisor_workers(const struct supervisor *supervisor, struct supervisor_worker *workers,
+                          size_t max)
+{
+    for (unsigned i = 0; i < supervisor->nchildren && i < max; i++) {
+        const struct child *child = &supervisor->children[i];
+
+        workers[i] = (struct supervisor_worker){
+            .number = child->number,
+            .pid = child->pid,
+            .state = child_state_name(child),
+            .metrics = child->metrics,
+            .age = ev_now(supervisor->loop) - child->started,
+            .restarts = child->restarts,
+            .connections = (unsigned)child_connections(child),
+        };
+    }
+    return supervisor->nchildren;
+}
+
+const struct config *supervisor_config(const struct supervisor *supervisor)
+{
+    return supervisor->config;
+}
+
+bool supervisor_ready(const struct supervisor *supervisor, const char **why)
+{
+    *why = supervisor->state == SUPERVISOR_STARTING   ? "the scripts are being loaded"
+           : supervisor->state == SUPERVISOR_DRAINING ? "stopping"
+           : !least_busy(supervisor)                  ? "no worker is serving"
+                                                      : NULL;
+    return *why == NULL;
+}
+
+/* ---- signals ---- */
+
+static void on_stop(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+    supervisor_stop(signal->data, false);
+}
+
+static void on_hangup(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+    supervisor_reload(signal->data, NULL, NULL);
+}
+
+static void on_usr1(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+
+    tell_all(signal->data, CHANNEL_LOG_REOPEN, 0);
+}
+
+static void watch_signal(struct supervisor *supervisor, ev_signal *watcher, int number,
+                         void (*asked)(struct ev_loop *, ev_signal *, int))
+{
+    ev_signal_init(watcher, asked, number);
+    watcher->data = supervisor;
+    ev_signal_start(supervisor->loop, watcher);
+}
+
+static void watch(struct supervisor *supervisor)
+{
+    watch_signal(supervisor, &supervisor->term, SIGTERM, on_stop);
+    watch_signal(supervisor, &supervisor->interrupt, SIGINT, on_stop);
+    watch_signal(supervisor, &supervisor->hangup, SIGHUP, on_hangup);
+    watch_signal(supervisor, &supervisor->usr1, SIGUSR1, on_usr1);
+    ev_timer_init(&supervisor->overdue, stop_overdue, 0, 0);
+    ev_timer_init(&supervisor->check, check, CHECK, CHECK);
+    supervisor->overdue.data = supervisor->check.data = supervisor;
+    ev_timer_start(supervisor->loop, &supervisor->check);
+}
+
+/* ---- the beginning ---- */
+
+/* Every connection is a descriptor; the soft limit is for programs that use select. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static unsigned workers_wanted(const struct supervisor *supervisor)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (supervisor->host.single)
+        return 1;
+    if (supervisor->config->workers > 0)
+        return supervisor->config->workers;
+    return cores > 0 ? (unsigned)cores : 1;
+}
+
+static int supervisor_bind(struct supervisor *supervisor)
+{
+    char fault[512];
+    int error;
+
+    listeners_init(&supervisor->listeners, supervisor->loop, accepted, supervisor);
+    error = listeners_prepare(&supervisor->listeners, supervisor->config, fault, sizeof fault);
+    if (error) {
+        log_write(LEVEL_ERR, "%s", fault);
+        return error == EACCES || error == EPERM ? EX_NOPERM : EX_OSERR;
+    }
+    listeners_commit(&supervisor->listeners);
+    return EX_OK;
+}
+
+static void start_children(struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->nchildren && supervisor->status == EX_OK; i++) {
+        if (!child_start(&supervisor->children[i]))
+            supervisor->status = EX_OSERR;
+    }
+    if (supervisor->status == EX_OK)
+        return;
+    supervisor->state = SUPERVISOR_DRAINING;
+    end_children(supervisor, CHANNEL_STOP, GRACE);
+}
+
+static void make_children(struct supervisor *supervisor)
+{
+    unsigned n = workers_wanted(supervisor);
+
+    supervisor->children = mem_zalloc(n * sizeof *supervisor->children);
+    supervisor->metrics = mem_zalloc(n * sizeof(struct metrics *));
+    for (unsigned i = 0; i < n; i++) {
+        supervisor->metrics[i] = metrics_open();
+        child_init(&supervisor->children[i], &supervisor->host, i + 1, supervisor->metrics[i]);
+    }
+    supervisor->nchildren = n;
+}
+
+static void free_children(struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->nchildren; i++) {
+        child_clear(&supervisor->children[i]);
+        metrics_close(supervisor->metrics[i]);
+    }
+    free(supervisor->children);
+    free(supervisor->metrics);
+}
+
+static void log_counts(const struct supervisor *supervisor)
+{
+    uint64_t messages[METRICS_RESULTS] = {0}, refused = total(supervisor, METRIC_CONNECTIONS_FULL);
+    uint64_t connections = total(supervisor, METRIC_CONNECTIONS_OPENED) - refused;
+
+    for (unsigned i = 0; i < supervisor->nchildren; i++) {
+        const struct metrics *metrics = supervisor->metrics[i];
+
+        for (unsigned result = 0; result < METRICS_RESULTS; result++)
+            messages[result] += metrics_results(metrics, result);
+        for (size_t status = 0; status < sizeof metrics->refused / sizeof *metrics->refused;
+             status++)
+            refused += metrics_read(&metrics->refused[status]);
+    }
+    log_write(LEVEL_NOTICE,
+              "stopped: %" PRIu64 " connections (%" PRIu64 " health checks, %" PRIu64
+              " refused), %" PRIu64 " NOTIFYs, %" PRIu64 " ACKs; messages: %" PRIu64 " ok, %" PRIu64
+              " error, %" PRIu64 " timeout, %" PRIu64 " memory, %" PRIu64 " too_big, %" PRIu64
+              " busy, %" PRIu64 " without a handler",
+              connections, total(supervisor, METRIC_HEALTHCHECKS), refused,
+              total(supervisor, METRIC_NOTIFIES), total(supervisor, METRIC_FRAMES_OUT_ACK),
+              messages[TASK_OK], messages[TASK_ERROR], messages[TASK_TIMEOUT],
+              messages[TASK_MEMORY], messages[TASK_TOO_BIG], messages[TASK_BUSY],
+              total(supervisor, METRIC_MESSAGES_UNKNOWN));
+}
+
+static void supervisor_serve(struct supervisor *supervisor)
+{
+    watch(supervisor);
+    start_children(supervisor);
+    if (supervisor->state != SUPERVISOR_DRAINING || !all_gone(supervisor))
+        ev_run(supervisor->loop, 0);
+    if (supervisor->reload)
+        reload_cancel(supervisor->reload, "spoa-lua has stopped");
+    if (supervisor->status == EX_OK)
+        log_counts(supervisor);
+}
+
+int supervisor_run(struct config *config, const char *path, bool single)
+{
+    struct supervisor supervisor = {.config = config};
+
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
+    supervisor.loop = ev_default_loop(EVFLAG_AUTO);
+    if (!supervisor.loop) {
+        log_write(LEVEL_ERR, "cannot make an event loop: %s", strerror(errno));
+        config_free(config);
+        return EX_OSERR;
+    }
+    LIST_INIT(&supervisor.queries);
+    supervisor.host = (struct child_host){
+        .loop = supervisor.loop,
+        .path = path,
+        .config = config,
+        .single = single,
+        .forked = forked,
+        .said = said,
+        .gone = gone,
+        .context = &supervisor,
+    };
+    supervisor.status = supervisor_bind(&supervisor);
+    if (supervisor.status == EX_OK) {
+        make_children(&supervisor);
+        supervisor_serve(&supervisor);
+        free_children(&supervisor);
+    }
+    listeners_close(&supervisor.listeners);
+    ev_loop_destroy(supervisor.loop);
+    config_free(supervisor.config);
+    return supervisor.status;
+}
