@@ -249,6 +249,7 @@ static void set_defaults(struct config_input *input, bool scripts)
 
         if (input->set_at[i] || !row->initial || (row->kind == CONFIG_SCRIPT && !scripts))
             continue;
+        input->config->default_listener = input->config->default_listener || row->kind == CONFIG_ADDRESS;
         initial = mem_strndup(row->initial, strlen(row->initial));
         config_set(input, row, &initial, 1);
         remember(input, row, &initial, 1);
@@ -262,6 +263,8 @@ static size_t config_fill(struct config *config, const char *path, const char *t
     struct config_input input = {.config = config, .path = path, .errors = errors};
 
     *config = (struct config){0};
+    config->user.uid = (uid_t)-1;
+    config->user.gid = config->user.primary = (gid_t)-1;
     config->written = mem_zalloc(config_nrows * sizeof *config->written);
     input.set_at = mem_zalloc(config_nrows * sizeof *input.set_at);
     parse_lines(&input, text, len);
@@ -358,6 +361,7 @@ void config_clear(struct config *config)
         free(config->script.files[i]);
     for (size_t i = 0; i < config->script.nlimits; i++)
         free(config->script.limits[i].name);
+    free(config->user.name);
     free(config->script.limits);
     free(config->listeners);
     free(config->script.paths);

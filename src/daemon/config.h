@@ -16,6 +16,7 @@
 #include "agent/options.h"
 #include "base/log.h"
 #include "daemon/listener.h"
+#include "daemon/user.h"
 #include "script/options.h"
 
 struct config {
@@ -27,6 +28,8 @@ struct config {
     double worker_timeout; /* seconds without a beat until one is killed */
     struct listener_spec *listeners;
     size_t nlisteners;
+    bool default_listener; /* no line says another */
+    struct user user;
     char **written; /* by row: the values of keys whose change needs a restart */
 };
 

@@ -308,6 +308,24 @@ const struct config_row config_rows[] = {
                 "stop, such as a pattern that backtracks in string.find. Its connections are lost.",
     },
     {
+        .key = "user",
+        .syntax = "NAME",
+        .kind = CONFIG_USER,
+        .restart = true,
+        .example = "spoa-lua",
+        .text = "Who the daemon becomes once its sockets are bound, by name or number, with that "
+                "user's groups. It must be started as root for that. A reload can then bind no "
+                "port below 1024. Where systemd starts it, User= or DynamicUser= there is better.",
+    },
+    {
+        .key = "group",
+        .syntax = "NAME",
+        .kind = CONFIG_GROUP,
+        .restart = true,
+        .example = "haproxy",
+        .text = "The group it then has, instead of the user's own.",
+    },
+    {
         .heading = "Stopping",
         .key = "drain-timeout",
         .syntax = "TIME",

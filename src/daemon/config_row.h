@@ -19,6 +19,8 @@ enum config_kind {
     CONFIG_SCRIPT,   /* expanded and appended to script.files */
     CONFIG_PATH,     /* appended to script.paths */
     CONFIG_HANDLER,  /* appended to script.limits */
+    CONFIG_USER,     /* user.uid, user.name and user.primary */
+    CONFIG_GROUP,    /* user.gid */
 };
 
 struct config_choice {

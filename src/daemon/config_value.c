@@ -250,6 +250,41 @@ static void set_address(struct config_input *input, const struct config_row *row
     config->nlisteners++;
 }
 
+/* ---- user and group ---- */
+
+static void set_user(struct config_input *input, const struct config_row *row, char **words,
+                     size_t nwords)
+{
+    const struct passwd *entry = getpwnam(words[0]);
+    struct user *user = &input->config->user;
+    uint32_t id = 0;
+
+    (void)nwords;
+    if (!entry && parse_id(words[0], &id))
+        entry = getpwuid(id);
+    if (entry) {
+        user->uid = entry->pw_uid;
+        user->primary = entry->pw_gid;
+        user->name = mem_strndup(entry->pw_name, strlen(entry->pw_name));
+    } else if (parse_id(words[0], &id)) {
+        user->uid = id;
+    } else {
+        config_fault(input, "%s '%s': there is no such user", row->key, words[0]);
+    }
+}
+
+static void set_group(struct config_input *input, const struct config_row *row, char **words,
+                      size_t nwords)
+{
+    const struct group *group = getgrnam(words[0]);
+
+    (void)nwords;
+    if (group)
+        input->config->user.gid = group->gr_gid;
+    else if (!parse_id(words[0], &input->config->user.gid))
+        config_fault(input, "%s '%s': there is no such group", row->key, words[0]);
+}
+
 /* ---- files and patterns ---- */
 
 #define WILDCARDS "*?["
@@ -437,7 +472,8 @@ static const struct setter {
     [CONFIG_COUNT] = {1, set_number},      [CONFIG_CHOICE] = {1, set_choice},
     [CONFIG_VARIABLE] = {1, set_variable}, [CONFIG_ADDRESS] = {7, set_address},
     [CONFIG_SCRIPT] = {1, set_script},     [CONFIG_PATH] = {2, set_path},
-    [CONFIG_HANDLER] = {5, set_handler},
+    [CONFIG_HANDLER] = {5, set_handler},   [CONFIG_USER] = {1, set_user},
+    [CONFIG_GROUP] = {1, set_group},
 };
 
 void config_set(struct config_input *input, const struct config_row *row, char **words,

@@ -163,6 +163,26 @@ static void inet_name(const union address *address, char *name, size_t room)
     }
 }
 
+/* A unix socket's name as the configuration would have it. */
+static void unix_name(const struct sockaddr_un *un, socklen_t len, char *name, size_t room)
+{
+    size_t most = len - offsetof(struct sockaddr_un, sun_path);
+
+    if (most > 0 && un->sun_path[0] == '\0')
+        snprintf(name, room, "abns:%.*s", (int)strnlen(un->sun_path + 1, most - 1),
+                 un->sun_path + 1);
+    else
+        snprintf(name, room, "unix:%.*s", (int)strnlen(un->sun_path, most), un->sun_path);
+}
+
+static void listener_named(struct listener *listener, const union address *bound, socklen_t len)
+{
+    if (listener->family == AF_UNIX)
+        unix_name(&bound->un, len, listener->name, sizeof listener->name);
+    else
+        inet_name(bound, listener->name, sizeof listener->name);
+}
+
 static int listener_bind(struct listener *listener, const struct listener_spec *spec)
 {
     union address bound = {.any = {0}};
@@ -177,10 +197,7 @@ static int listener_bind(struct listener *listener, const struct listener_spec *
         return error;
     if (listen(listener->fd, BACKLOG) < 0 || getsockname(listener->fd, &bound.any, &len) < 0)
         return errno;
-    if (listener->family == AF_UNIX)
-        snprintf(listener->name, sizeof listener->name, "%s", spec->text);
-    else
-        inet_name(&bound, listener->name, sizeof listener->name);
+    listener_named(listener, &bound, len);
     return 0;
 }
 
@@ -198,6 +215,46 @@ struct listener *listener_open(const struct listener_spec *spec, char *fault, si
     listener_close(listener);
     errno = error;
     return NULL;
+}
+
+static int socket_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
+}
+
+struct listener *listener_adopt(int fd, char *fault, size_t room)
+{
+    union address bound = {.any = {0}};
+    socklen_t len = sizeof bound;
+    struct listener *listener;
+
+    if (socket_option(fd, SO_TYPE) != SOCK_STREAM || socket_option(fd, SO_ACCEPTCONN) != 1 ||
+        getsockname(fd, &bound.any, &len) < 0) {
+        snprintf(fault, room, "descriptor %d is no stream socket that listens (ListenStream=)", fd);
+        close(fd);
+        return NULL;
+    }
+    listener = mem_zalloc(sizeof *listener);
+    listener->fd = fd;
+    listener->family = bound.any.sa_family;
+    listener_named(listener, &bound, len);
+    return listener;
+}
+
+bool listener_is_at(const struct listener *listener, const struct listener_spec *spec)
+{
+    struct listener_spec own = {.address = {0}};
+
+    own.len = sizeof own.address;
+    if (getsockname(listener->fd, (struct sockaddr *)&own.address, &own.len) < 0)
+        return false;
+    /* A path may end at its NUL or before it. */
+    if (listener_is_file(&own) && listener_is_file(spec))
+        return strcmp(listener->name, spec->text) == 0;
+    return listener_same(&own, spec);
 }
 
 /* ---- accepting ---- */

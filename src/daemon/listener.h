@@ -56,6 +56,13 @@ typedef void listener_accept_fn(void *context, int fd, const char *peer);
  */
 struct listener *listener_open(const struct listener_spec *spec, char *fault, size_t room);
 
+/* One that is bound and listens already, as systemd hands them over; its file is never
+ * removed.  NULL with the fault when it is no listening stream socket; fd is closed then. */
+struct listener *listener_adopt(int fd, char *fault, size_t room);
+
+/* Is the listener at this address? */
+bool listener_is_at(const struct listener *listener, const struct listener_spec *spec);
+
 /* Accepts from now on, all that is waiting at each turn of the loop up to a bound.  Out of
  * descriptors (EMFILE ...) it pauses for a moment and says so, rate-limited. */
 void listener_start(struct listener *listener, struct ev_loop *loop, listener_accept_fn *accept,

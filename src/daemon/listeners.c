@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/activation.h"
 
 struct listening {
     TAILQ_ENTRY(listening) entry;
@@ -13,6 +14,7 @@ struct listening {
     struct listener_spec spec; /* its text is our own */
     bool fresh;                /* opened by the last prepare */
     bool wanted;               /* by the configuration of the last prepare */
+    bool inherited;            /* from systemd */
 };
 
 void listeners_init(struct listeners *listeners, struct ev_loop *loop, listener_accept_fn *accept,
@@ -38,8 +40,11 @@ static struct listening *listening_find(const struct listeners *listeners,
     struct listening *one;
 
     TAILQ_FOREACH (one, &listeners->list, entry) {
-        if (!one->fresh && !one->wanted &&
-            (strcmp(one->spec.text, spec->text) == 0 || listener_same(&one->spec, spec)))
+        if (one->wanted)
+            continue;
+        if (one->inherited ? listener_is_at(one->listener, spec)
+                           : strcmp(one->spec.text, spec->text) == 0 ||
+                                 listener_same(&one->spec, spec))
             return one;
     }
     return NULL;
@@ -48,6 +53,8 @@ static struct listening *listening_find(const struct listeners *listeners,
 /* A socket's file keeps its mode and owner: others may have been let in or out since. */
 static void warn_of_changes(const struct listening *one, const struct listener_spec *spec)
 {
+    if (one->inherited)
+        return;
     if (one->spec.mode != spec->mode || one->spec.owner != spec->owner ||
         one->spec.group != spec->group)
         log_write(LEVEL_WARNING,
@@ -72,17 +79,46 @@ static int listening_open(struct listeners *listeners, const struct listener_spe
     return 0;
 }
 
+bool listeners_inherit(struct listeners *listeners)
+{
+    unsigned n = activation_take();
+    char fault[256];
+
+    for (unsigned i = 0; i < n; i++) {
+        struct listener *listener = listener_adopt(ACTIVATION_FIRST + (int)i, fault, sizeof fault);
+        struct listening *one;
+
+        if (!listener) {
+            log_write(LEVEL_ERR, "socket activation, socket '%s': %s", activation_name(i), fault);
+            return false;
+        }
+        log_write(LEVEL_INFO, "socket '%s' was handed over: %s", activation_name(i),
+                  listener_name(listener));
+        one = mem_zalloc(sizeof *one);
+        one->listener = listener;
+        one->fresh = one->inherited = true;
+        TAILQ_INSERT_TAIL(&listeners->list, one, entry);
+    }
+    return true;
+}
+
 int listeners_prepare(struct listeners *listeners, const struct config *config, char *fault,
                       size_t room)
 {
     struct listening *one;
+    bool inherited = false;
     int error = 0;
 
-    TAILQ_FOREACH (one, &listeners->list, entry)
-        one->fresh = one->wanted = false;
+    TAILQ_FOREACH (one, &listeners->list, entry) {
+        one->wanted = false;
+        inherited = inherited || one->inherited;
+    }
     for (size_t i = 0; i < config->nlisteners && !error; i++) {
         const struct listener_spec *spec = &config->listeners[i];
 
+        /* The default is for those who say nothing, not even by a socket unit. */
+        if (inherited && config->default_listener)
+            break;
         one = listening_find(listeners, spec);
         if (!one) {
             error = listening_open(listeners, spec, fault, room);
@@ -91,6 +127,8 @@ int listeners_prepare(struct listeners *listeners, const struct config *config, 
         warn_of_changes(one, spec);
         one->wanted = true;
     }
+    TAILQ_FOREACH (one, &listeners->list, entry)
+        one->wanted = one->wanted || one->inherited;
     if (error)
         listeners_abort(listeners);
     return error;
@@ -120,7 +158,7 @@ void listeners_abort(struct listeners *listeners)
 
     for (one = TAILQ_FIRST(&listeners->list); one; one = next) {
         next = TAILQ_NEXT(one, entry);
-        if (one->fresh)
+        if (one->fresh && !one->inherited)
             listening_close(listeners, one);
     }
 }

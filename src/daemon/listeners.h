@@ -26,6 +26,10 @@ struct listeners {
 void listeners_init(struct listeners *listeners, struct ev_loop *loop, listener_accept_fn *accept,
                     void *context);
 
+/* Adds those that systemd hands over (activation.h), which then stay whatever a configuration
+ * says.  False, having logged why, when one is no listener. */
+bool listeners_inherit(struct listeners *listeners);
+
 /* Binds those of the configuration that are not there yet.  0, or what listener_open has in
  * errno, with the fault: then nothing has changed. */
 int listeners_prepare(struct listeners *listeners, const struct config *config, char *fault,

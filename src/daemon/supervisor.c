@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "daemon/child.h"
 #include "daemon/listeners.h"
+#include "daemon/notify.h"
 #include "daemon/query.h"
 #include "daemon/reload.h"
 #include "script/task.h"
@@ -171,6 +172,7 @@ void supervisor_stop(struct supervisor *supervisor, bool at_once)
     if (supervisor->reload)
         reload_cancel(supervisor->reload, "spoa-lua is stopping");
     supervisor->state = SUPERVISOR_DRAINING;
+    notify_send("STOPPING=1\nSTATUS=Draining");
     log_write(LEVEL_NOTICE, "stopping: %" PRIu64 " connections to say goodbye to",
               total(supervisor, METRIC_CONNECTIONS_OPENED) -
                   total(supervisor, METRIC_CONNECTIONS_CLOSED));
@@ -184,6 +186,7 @@ static void serve(struct supervisor *supervisor)
 {
     supervisor->state = SUPERVISOR_SERVING;
     log_write(LEVEL_NOTICE, "ready");
+    notify_send("READY=1\nSTATUS=Serving with %u workers", supervisor->nchildren);
 }
 
 static void child_loaded(struct supervisor *supervisor)
@@ -266,6 +269,9 @@ static void check(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)loop;
     (void)events;
+    /* One that hangs is replaced here; systemd is for when this process does. */
+    if (notify_watchdog() > 0)
+        notify_send("WATCHDOG=1");
     for (unsigned i = 0; i < supervisor->nchildren; i++)
         child_check(&supervisor->children[i],
                     (unsigned)(supervisor->config->worker_timeout / CHECK) + 1);
@@ -310,6 +316,7 @@ static void reloaded(void *context, struct config *config, const char *text)
         log_lines(LEVEL_ERR, text);
         log_write(LEVEL_ERR, "reload failed: the old configuration and scripts go on");
     }
+    notify_send("READY=1\nSTATUS=%s", config ? "Serving" : "Serving; the last reload failed");
     if (done)
         done(supervisor->reload_context, config != NULL, text);
 }
@@ -327,6 +334,7 @@ void supervisor_reload(struct supervisor *supervisor, supervisor_done_fn *done, 
             done(context, false, why);
         return;
     }
+    notify_reloading();
     supervisor->reload_done = done;
     supervisor->reload_context = context;
     supervisor->reload =
@@ -462,13 +470,18 @@ static int supervisor_bind(struct supervisor *supervisor)
     int error;
 
     listeners_init(&supervisor->listeners, supervisor->loop, accepted, supervisor);
+    if (!listeners_inherit(&supervisor->listeners))
+        return EX_OSERR;
     error = listeners_prepare(&supervisor->listeners, supervisor->config, fault, sizeof fault);
     if (error) {
         log_write(LEVEL_ERR, "%s", fault);
         return error == EACCES || error == EPERM ? EX_NOPERM : EX_OSERR;
     }
     listeners_commit(&supervisor->listeners);
-    return EX_OK;
+    if (user_become(&supervisor->config->user, fault, sizeof fault))
+        return EX_OK;
+    log_write(LEVEL_ERR, "%s", fault);
+    return EX_NOPERM;
 }
 
 static void start_children(struct supervisor *supervisor)
@@ -549,6 +562,7 @@ int supervisor_run(struct config *config, const char *path, bool single)
     struct supervisor supervisor = {.config = config};
 
     signal(SIGPIPE, SIG_IGN);
+    notify_open();
     raise_descriptors();
     supervisor.loop = ev_default_loop(EVFLAG_AUTO);
     if (!supervisor.loop) {
