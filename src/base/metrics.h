@@ -71,8 +71,9 @@ enum metric {
 /* Upper bounds of the duration histogram in microseconds; what is longer is in one more. */
 #define METRICS_BOUNDS(X)                                                                          \
     X(25)                                                                                          \
-    X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000)        \
-        X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000)
+    X(50)                                                                                          \
+    X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000)    \
+        X(500000) X(1000000) X(2500000) X(5000000) X(10000000)
 
 #define X(bound) +1
 enum { METRICS_BUCKETS = 1 METRICS_BOUNDS(X) };

@@ -83,22 +83,24 @@ static void drop_descriptor(int fd)
         close(fd);
 }
 
-void channel_send(struct channel *channel, const struct packet *packet)
+bool channel_send(struct channel *channel, const struct packet *packet)
 {
     struct packet sent = *packet;
-    int error = EPIPE;
+    int error;
 
     if (sent.len > CHANNEL_TEXT)
         sent.len = CHANNEL_TEXT;
-    if (channel->fd >= 0) {
-        error = TAILQ_EMPTY(&channel->unsent) ? packet_put(channel->fd, &sent) : EAGAIN;
-        if (is_for_later(error)) {
-            packet_keep(channel, &sent);
-            return;
-        }
+    if (channel->fd < 0)
+        return false;
+    error = TAILQ_EMPTY(&channel->unsent) ? packet_put(channel->fd, &sent) : EAGAIN;
+    if (is_for_later(error)) {
+        packet_keep(channel, &sent);
+        return true;
     }
-    /* Sent, or the other side is gone, which the reader is told. */
+    if (error)
+        return false;
     drop_descriptor(sent.fd);
+    return true;
 }
 
 bool channel_behind(const struct channel *channel)

@@ -71,9 +71,9 @@ bool channel_pair(int ends[2]);
 void channel_open(struct channel *channel, struct ev_loop *loop, int fd,
                   channel_received_fn *received, channel_ended_fn *ended, void *context);
 
-/* Sends, now or later.  A descriptor is the channel's from here on.  Text that is longer
- * than CHANNEL_TEXT is cut. */
-void channel_send(struct channel *channel, const struct packet *packet);
+/* Sends, now or later.  A descriptor is the channel's from here on, unless it is false: the
+ * other side is gone.  Text that is longer than CHANNEL_TEXT is cut. */
+bool channel_send(struct channel *channel, const struct packet *packet);
 
 /* The other side is behind: packets wait here. */
 bool channel_behind(const struct channel *channel);

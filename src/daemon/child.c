@@ -206,7 +206,7 @@ bool child_start(struct child *child)
     child->started = ev_now(host->loop);
     child->missed = 0;
     child->patience = CHILD_LOADING_PATIENCE;
-    child->stuck = false;
+    child->stuck = child->deaf = false;
     child->handed = metrics_get(child->metrics, METRIC_CONNECTIONS_CLOSED);
     if (!channel_pair(ends))
         goto failed;
@@ -282,10 +282,14 @@ void child_tell(struct child *child, enum channel_type type, uint32_t number, co
     channel_send(&child->channel, &(struct packet){type, number, text, strlen(text), -1});
 }
 
-void child_hand(struct child *child, int fd, const char *peer)
+bool child_hand(struct child *child, int fd, const char *peer)
 {
+    if (!channel_send(&child->channel, &(struct packet){CHANNEL_CONN, 0, peer, strlen(peer), fd})) {
+        child->deaf = true;
+        return false;
+    }
     child->handed++;
-    channel_send(&child->channel, &(struct packet){CHANNEL_CONN, 0, peer, strlen(peer), fd});
+    return true;
 }
 
 uint64_t child_connections(const struct child *child)

@@ -64,6 +64,7 @@ struct child {
     uint64_t beat;     /* the last one seen */
     unsigned missed;   /* checks since then */
     unsigned patience; /* more checks that it may miss, while it loads scripts */
+    bool deaf;         /* its end of the channel is closed: it is about to be gone */
     bool stuck;        /* it was killed for that */
 };
 
@@ -78,8 +79,8 @@ bool child_start(struct child *child);
 /* Starts it again after a pause, which grows while it does not live long. */
 void child_start_later(struct child *child);
 
-/* Gives it a connection. */
-void child_hand(struct child *child, int fd, const char *peer);
+/* Gives it a connection; false, with fd still the caller's, when it is dead. */
+bool child_hand(struct child *child, int fd, const char *peer);
 
 void child_tell(struct child *child, enum channel_type type, uint32_t number, const char *text);
 

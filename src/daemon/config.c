@@ -249,7 +249,8 @@ static void set_defaults(struct config_input *input, bool scripts)
 
         if (input->set_at[i] || !row->initial || (row->kind == CONFIG_SCRIPT && !scripts))
             continue;
-        input->config->default_listener = input->config->default_listener || row->kind == CONFIG_ADDRESS;
+        input->config->default_listener =
+            input->config->default_listener || row->kind == CONFIG_ADDRESS;
         initial = mem_strndup(row->initial, strlen(row->initial));
         config_set(input, row, &initial, 1);
         remember(input, row, &initial, 1);

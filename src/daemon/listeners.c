@@ -42,9 +42,9 @@ static struct listening *listening_find(const struct listeners *listeners,
     TAILQ_FOREACH (one, &listeners->list, entry) {
         if (one->wanted)
             continue;
-        if (one->inherited ? listener_is_at(one->listener, spec)
-                           : strcmp(one->spec.text, spec->text) == 0 ||
-                                 listener_same(&one->spec, spec))
+        if (one->inherited
+                ? listener_is_at(one->listener, spec)
+                : strcmp(one->spec.text, spec->text) == 0 || listener_same(&one->spec, spec))
             return one;
     }
     return NULL;

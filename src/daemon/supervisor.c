@@ -24,6 +24,15 @@
 /* What a worker may take beyond drain-timeout before it is killed. */
 #define GRACE 2.0
 
+/* A connection that nobody could be given yet. */
+struct newcomer {
+    STAILQ_ENTRY(newcomer) entry;
+    int fd;
+    char *peer;
+};
+
+STAILQ_HEAD(newcomer_list, newcomer);
+
 enum supervisor_state {
     SUPERVISOR_STARTING,
     SUPERVISOR_SERVING,
@@ -39,6 +48,7 @@ struct supervisor {
     unsigned nchildren;
     struct metrics **metrics; /* by child; they outlive their workers */
     struct listeners listeners;
+    struct newcomer_list newcomers;
     struct reload *reload;
     supervisor_done_fn *reload_done;
     void *reload_context;
@@ -58,7 +68,7 @@ static struct child *least_busy(const struct supervisor *supervisor)
     for (unsigned i = 0; i < supervisor->nchildren; i++) {
         struct child *child = &supervisor->children[i];
 
-        if (child->state != CHILD_SERVING)
+        if (child->state != CHILD_SERVING || child->deaf)
             continue;
         if (!best || channel_behind(&child->channel) < channel_behind(&best->channel) ||
             (channel_behind(&child->channel) == channel_behind(&best->channel) &&
@@ -71,12 +81,40 @@ static struct child *least_busy(const struct supervisor *supervisor)
 /* A listener_accept_fn. */
 static void accepted(void *context, int fd, const char *peer)
 {
-    struct child *child = least_busy(context);
+    struct supervisor *supervisor = context;
+    struct newcomer *newcomer;
+    struct child *child;
 
-    if (child)
-        child_hand(child, fd, peer);
-    else
-        close(fd);
+    while ((child = least_busy(supervisor)) != NULL) {
+        if (child_hand(child, fd, peer))
+            return;
+    }
+    /* They have died since the last turn of the loop, and others will take their places. */
+    newcomer = mem_alloc(sizeof *newcomer);
+    newcomer->fd = fd;
+    newcomer->peer = mem_strndup(peer, strlen(peer));
+    STAILQ_INSERT_TAIL(&supervisor->newcomers, newcomer, entry);
+}
+
+/* Hands out those that wait, or closes them when nobody will serve any more. */
+static void place_newcomers(struct supervisor *supervisor)
+{
+    struct newcomer_list list = supervisor->newcomers;
+    bool serving = least_busy(supervisor) != NULL;
+    struct newcomer *newcomer;
+
+    if (STAILQ_EMPTY(&list) || (!serving && supervisor->state == SUPERVISOR_SERVING))
+        return;
+    STAILQ_INIT(&supervisor->newcomers);
+    while ((newcomer = STAILQ_FIRST(&list)) != NULL) {
+        STAILQ_REMOVE_HEAD(&list, entry);
+        if (serving)
+            accepted(supervisor, newcomer->fd, newcomer->peer);
+        else
+            close(newcomer->fd);
+        free(newcomer->peer);
+        free(newcomer);
+    }
 }
 
 /* While nobody serves, who connects waits in the kernel's backlog. */
@@ -166,6 +204,7 @@ void supervisor_stop(struct supervisor *supervisor, bool at_once)
     if (at_once || supervisor->state == SUPERVISOR_DRAINING) {
         supervisor->state = SUPERVISOR_DRAINING;
         listeners_close(&supervisor->listeners);
+        place_newcomers(supervisor);
         end_children(supervisor, CHANNEL_STOP, GRACE);
         return;
     }
@@ -177,6 +216,7 @@ void supervisor_stop(struct supervisor *supervisor, bool at_once)
               total(supervisor, METRIC_CONNECTIONS_OPENED) -
                   total(supervisor, METRIC_CONNECTIONS_CLOSED));
     listeners_close(&supervisor->listeners);
+    place_newcomers(supervisor);
     end_children(supervisor, CHANNEL_DRAIN, supervisor->config->drain_timeout + GRACE);
 }
 
@@ -198,6 +238,7 @@ static void child_loaded(struct supervisor *supervisor)
     if (supervisor->state == SUPERVISOR_STARTING && all)
         serve(supervisor);
     hold_or_accept(supervisor);
+    place_newcomers(supervisor);
 }
 
 static void said(void *context, struct child *child, const struct packet *packet)
@@ -571,6 +612,7 @@ int supervisor_run(struct config *config, const char *path, bool single)
         return EX_OSERR;
     }
     LIST_INIT(&supervisor.queries);
+    STAILQ_INIT(&supervisor.newcomers);
     supervisor.host = (struct child_host){
         .loop = supervisor.loop,
         .path = path,

@@ -109,6 +109,13 @@ class Process:
         self._reader.join(timeout)
         return status
 
+    def wait_ended(self, timeout=20):
+        """Until nobody can write to the log any more: the process and all its children have ended."""
+        self.popen.wait(timeout)
+        self._reader.join(timeout)
+        if self._reader.is_alive():
+            raise AssertionError(f"a child of {self.name} has not ended within {timeout} s; its log:\n{self.log()}")
+
     def running(self):
         return self.popen.poll() is None
 
@@ -160,8 +167,8 @@ class Agent:
         fresh.rename(path)
         return path
 
-    def start(self):
-        self.process = Process([binary(), "-c", str(self.config_file)], cwd=self.folder, env=self._env,
+    def start(self, *options):
+        self.process = Process([binary(), "-c", str(self.config_file), *options], cwd=self.folder, env=self._env,
                                name="spoa-lua")
         try:
             self.wait_log(r"notice ready$", timeout=30)
