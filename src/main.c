@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "daemon/call.h"
 #include "daemon/config.h"
+#include "daemon/ctl.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 
@@ -30,6 +31,10 @@ static const char usage[] =
     "  spoa-lua -t [-c FILE]     check the configuration and load the scripts\n"
     "  spoa-lua call [-c FILE | -s SCRIPT] MESSAGE [[NAME=]TYPE:VALUE ...]\n"
     "                            run one handler and print its actions\n"
+    "  spoa-lua reload [-c FILE]\n"
+    "                            load configuration and scripts anew; fails if that does\n"
+    "  spoa-lua ctl [-c FILE | -s ADDRESS] COMMAND\n"
+    "                            ask a running daemon; `ctl help` lists the commands\n"
     "  spoa-lua -V               version;  -h, --help  this text\n"
     "\n"
     "FILE is " CONFIG_FILE " unless told otherwise.  Types: null bool int32 uint32\n"
@@ -139,6 +144,68 @@ static int call(int argc, char **argv)
     return status;
 }
 
+/* Where the control socket is: of the file, or as said. */
+static bool find_control(struct listener_spec *spec, const char *address, const char *path,
+                         int *status)
+{
+    struct config *config;
+    const char *wrong;
+
+    if (address) {
+        wrong = listener_parse(spec, address);
+        if (wrong)
+            fprintf(stderr, "spoa-lua: '%s': %s\n", address, wrong);
+        *status = EX_USAGE;
+        return !wrong;
+    }
+    config = config_load(path, status);
+    if (!config)
+        return false;
+    *spec = config->control;
+    config->control.text = NULL;
+    config_free(config);
+    if (spec->text)
+        return true;
+    fprintf(stderr,
+            "spoa-lua: %s has no `control` line, such as: control "
+            "unix:/run/spoa-lua/control.sock\n",
+            path);
+    *status = EX_CONFIG;
+    return false;
+}
+
+static int ctl(int argc, char **argv, bool reload)
+{
+    static char *const reload_words[] = {(char *)"reload"};
+    const char *path = CONFIG_FILE, *address = NULL;
+    struct listener_spec spec;
+    int option, status = EX_CONFIG;
+
+    while ((option = getopt_long(argc, argv, "+c:s:h", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage, stdout);
+            return EX_OK;
+        }
+        if (option == 'c')
+            path = optarg;
+        else if (option == 's')
+            address = optarg;
+        else
+            return usage_error();
+    }
+    if (reload != (optind == argc)) {
+        fputs(reload ? "spoa-lua reload: that is all\n" : "spoa-lua ctl: which command? (help)\n",
+              stderr);
+        return usage_error();
+    }
+    if (!find_control(&spec, address, path, &status))
+        return status;
+    status = reload ? ctl_run(&spec, (char **)reload_words, 1)
+                    : ctl_run(&spec, argv + optind, (size_t)(argc - optind));
+    free(spec.text);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     const char *path = CONFIG_FILE;
@@ -148,6 +215,8 @@ int main(int argc, char **argv)
     log_open(LEVEL_INFO);
     if (argc > 1 && strcmp(argv[1], "call") == 0)
         return call(argc - 1, argv + 1);
+    if (argc > 1 && (strcmp(argv[1], "ctl") == 0 || strcmp(argv[1], "reload") == 0))
+        return ctl(argc - 1, argv + 1, strcmp(argv[1], "reload") == 0);
     while ((option = getopt_long(argc, argv, "c:tVh", long_options, NULL)) != -1) {
         switch (option) {
         case 'c':

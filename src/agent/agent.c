@@ -48,6 +48,7 @@ struct agent *agent_new(struct ev_loop *loop, const struct agent_options *option
     LIST_INIT(&agent->conns);
     LIST_INIT(&agent->dirty);
     LIST_INIT(&agent->unused);
+    LIST_INIT(&agent->traces);
     ev_prepare_init(&agent->turn, agent_turn);
     agent->turn.data = agent;
     ev_prepare_start(loop, &agent->turn);
@@ -121,6 +122,7 @@ void agent_free(struct agent *agent)
         conn_close(LIST_FIRST(&agent->conns));
     ev_prepare_stop(agent->loop, &agent->turn);
     exchange_pool_clear(agent);
+    trace_stop_all(&agent->traces);
     buf_pool_clear(&agent->in_pool);
     buf_pool_clear(&agent->out_pool);
     log_limit_flush(&agent->refusals, LEVEL_WARNING, "refused connections");

@@ -16,6 +16,7 @@
 #include "agent/conn.h"
 #include "agent/exchange.h"
 #include "agent/options.h"
+#include "agent/trace.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -35,6 +36,7 @@ struct agent {
     void *drained_context;
     struct metrics *metrics; /* the scripts' */
     uint64_t clock;          /* metrics_clock at the last message's end in this turn, or 0 */
+    struct trace_list traces;
     struct log_limit refusals, faults, unknowns;
 };
 

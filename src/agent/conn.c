@@ -431,6 +431,7 @@ void conn_open(struct agent *agent, int fd, const char *peer)
 
     conn->agent = agent;
     conn->fd = fd;
+    conn->opened = ev_now(agent->loop);
     conn->peer = mem_strndup(peer, strlen(peer));
     conn->engine_id = mem_strndup("", 0);
     buf_init(&conn->in, &agent->in_pool);

@@ -48,6 +48,7 @@ struct conn {
     struct fragments fragments;
     struct exchange_list exchanges;
     unsigned pending; /* how many they are */
+    double opened;    /* ev_now */
 };
 
 /* Adds a connection to its agent. */

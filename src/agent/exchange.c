@@ -20,6 +20,7 @@ struct reply {
     struct task *task; /* while it waits */
     struct handler *handler;
     uint64_t began; /* metrics_clock */
+    char *traced;   /* see trace.h; NULL when nobody looks on */
     size_t at, len; /* its actions in `kept` */
 };
 
@@ -224,6 +225,15 @@ static void message_timed(struct agent *agent, const struct reply *reply)
     metrics_duration(reply->handler->metrics, agent->clock - reply->began);
 }
 
+static void message_traced(struct agent *agent, struct reply *reply,
+                           const struct invoke_report *report)
+{
+    if (!reply->traced)
+        return;
+    trace_ended(&agent->traces, reply->traced, report, agent->clock - reply->began);
+    reply->traced = NULL;
+}
+
 /* An invoke_done_fn. */
 static void message_done(void *owner, unsigned slot, const struct invoke_report *report)
 {
@@ -232,6 +242,7 @@ static void message_done(void *owner, unsigned slot, const struct invoke_report 
 
     reply->task = NULL;
     message_timed(exchange->conn->agent, reply);
+    message_traced(exchange->conn->agent, reply, report);
     background_move(&exchange->after, report->after);
     if (report->result != TASK_OK)
         message_failed(exchange, reply->handler, report->result, report->text);
@@ -280,6 +291,9 @@ static void message_start(struct exchange *exchange, const struct message *messa
     }
     exchange->replies[slot].handler = call.handler;
     exchange->replies[slot].began = clock_now(conn->agent);
+    if (!LIST_EMPTY(&conn->agent->traces))
+        exchange->replies[slot].traced =
+            trace_begun(&conn->agent->traces, message, &exchange->context);
     exchange->replies[slot].task = invoke_start(script, &call);
 }
 
@@ -344,6 +358,7 @@ void exchange_cancel_all(struct conn *conn)
         for (unsigned i = 0; i < exchange->nmessages; i++) {
             if (exchange->replies[i].task)
                 task_cancel(exchange->replies[i].task);
+            free(exchange->replies[i].traced);
         }
         conn->agent->metrics->n[METRIC_NOTIFIES_CANCELLED]++;
         exchange_free(exchange);

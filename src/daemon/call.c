@@ -3,11 +3,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <ev.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "agent/text.h"
 #include "base/mem.h"
 #include "script/budget.h"
 #include "script/script.h"
@@ -156,67 +156,12 @@ static bool put_argument(FILE *payload, const char *text)
 
 /* ---- the result ---- */
 
-/* A terminal is not the place for control bytes. */
-static void print_text(FILE *out, struct span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (iscntrl((unsigned char)text.at[i]))
-            fprintf(out, "\\x%02x", (uint8_t)text.at[i]);
-        else
-            putc(text.at[i], out);
-    }
-}
-
-static void print_value(FILE *out, const struct value *value)
-{
-    char text[VALUE_IP_TEXT_MAX];
-
-    fprintf(out, " %s", value_type_name(value->type));
-    switch (value->type) {
-    case VALUE_NULL:
-        break;
-    case VALUE_BOOL:
-        fprintf(out, " %s", value->integer ? "true" : "false");
-        break;
-    case VALUE_INT32:
-    case VALUE_INT64:
-        fprintf(out, " %" PRId64, (int64_t)value->integer);
-        break;
-    case VALUE_UINT32:
-    case VALUE_UINT64:
-        fprintf(out, " %" PRIu64, value->integer);
-        break;
-    case VALUE_IPV4:
-    case VALUE_IPV6:
-        value_ip_text(value, text);
-        fprintf(out, " %s", text);
-        break;
-    case VALUE_STR:
-        putc(' ', out);
-        print_text(out, value->bytes);
-        break;
-    case VALUE_BIN:
-        putc(' ', out);
-        for (size_t i = 0; i < value->bytes.len; i++)
-            fprintf(out, "%02x", (uint8_t)value->bytes.at[i]);
-        break;
-    }
-}
-
 /* One call. */
 struct calling {
     struct script *script; /* NULL until it is loaded, and when it does not load */
     bool loaded, over;
     int status;
 };
-
-static void print_action(FILE *out, const struct action *action)
-{
-    fprintf(out, "%s %s.%.*s", action->type == ACTION_SET_VAR ? "set-var" : "unset-var",
-            action_scope_name(action->scope), (int)action->name.len, action->name.at);
-    if (action->type == ACTION_SET_VAR)
-        print_value(out, &action->value);
-}
 
 static int compare_lines(const void *a, const void *b)
 {
@@ -236,7 +181,7 @@ static void print_actions(struct span actions)
 
         lines = mem_resize(lines, (n + 1) * sizeof *lines);
         line = open_memstream(&lines[n++], &len);
-        print_action(line, &action);
+        text_action(line, &action);
         fclose(line);
     }
     if (n)

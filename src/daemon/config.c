@@ -363,6 +363,7 @@ void config_clear(struct config *config)
     for (size_t i = 0; i < config->script.nlimits; i++)
         free(config->script.limits[i].name);
     free(config->user.name);
+    free(config->control.text);
     free(config->script.limits);
     free(config->listeners);
     free(config->script.paths);

@@ -312,7 +312,7 @@ const struct config_row config_rows[] = {
         .syntax = "NAME",
         .kind = CONFIG_USER,
         .restart = true,
-        .example = "spoa-lua",
+        .example = "daemon",
         .text = "Who the daemon becomes once its sockets are bound, by name or number, with that "
                 "user's groups. It must be started as root for that. A reload can then bind no "
                 "port below 1024. Where systemd starts it, User= or DynamicUser= there is better.",
@@ -322,8 +322,19 @@ const struct config_row config_rows[] = {
         .syntax = "NAME",
         .kind = CONFIG_GROUP,
         .restart = true,
-        .example = "haproxy",
+        .example = "daemon",
         .text = "The group it then has, instead of the user's own.",
+    },
+    {
+        .heading = "Looking inside",
+        .key = "control",
+        .syntax = "ADDRESS [mode M] [owner U] [group G]",
+        .kind = CONFIG_CONTROL,
+        .restart = true,
+        .example = "unix:/run/spoa-lua/control.sock",
+        .text = "Where spoa-lua ctl and spoa-lua reload connect to: unix:/PATH or abns:NAME. Who "
+                "can connect can see messages and stop the daemon, so the mode of a unix: socket "
+                "is 0600 unless given.",
     },
     {
         .heading = "Stopping",

@@ -21,6 +21,7 @@ enum config_kind {
     CONFIG_HANDLER,  /* appended to script.limits */
     CONFIG_USER,     /* user.uid, user.name and user.primary */
     CONFIG_GROUP,    /* user.gid */
+    CONFIG_CONTROL,  /* control */
 };
 
 struct config_choice {

@@ -10,6 +10,9 @@
 
 #include "base/mem.h"
 
+/* Who may stop the daemon: its own user, unless `mode` says more. */
+#define CONTROL_MODE 0600
+
 struct unit {
     const char *name;
     uint64_t factor;
@@ -250,6 +253,25 @@ static void set_address(struct config_input *input, const struct config_row *row
     config->nlisteners++;
 }
 
+static void set_control(struct config_input *input, const struct config_row *row, char **words,
+                        size_t nwords)
+{
+    struct listener_spec *spec = &input->config->control;
+    const char *wrong = listener_parse(spec, words[0]);
+
+    if (!wrong && spec->address.ss_family != AF_UNIX) {
+        free(spec->text);
+        spec->text = NULL;
+        wrong = "whoever connects may stop the daemon, so it is a unix:/PATH or an abns:NAME";
+    }
+    if (wrong) {
+        config_fault(input, "%s '%s': %s", row->key, words[0], wrong);
+        return;
+    }
+    spec->mode = CONTROL_MODE;
+    set_file_keywords(input, spec, words + 1, nwords - 1);
+}
+
 /* ---- user and group ---- */
 
 static void set_user(struct config_input *input, const struct config_row *row, char **words,
@@ -473,7 +495,7 @@ static const struct setter {
     [CONFIG_VARIABLE] = {1, set_variable}, [CONFIG_ADDRESS] = {7, set_address},
     [CONFIG_SCRIPT] = {1, set_script},     [CONFIG_PATH] = {2, set_path},
     [CONFIG_HANDLER] = {5, set_handler},   [CONFIG_USER] = {1, set_user},
-    [CONFIG_GROUP] = {1, set_group},
+    [CONFIG_GROUP] = {1, set_group},       [CONFIG_CONTROL] = {7, set_control},
 };
 
 void config_set(struct config_input *input, const struct config_row *row, char **words,

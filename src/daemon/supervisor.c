@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "daemon/child.h"
+#include "daemon/control.h"
 #include "daemon/listeners.h"
 #include "daemon/notify.h"
 #include "daemon/query.h"
@@ -55,6 +56,8 @@ struct supervisor {
     struct query_list queries;
     ev_signal term, interrupt, hangup, usr1;
     ev_timer check, overdue;
+    struct control *control; /* NULL: there is none */
+    double started;          /* ev_now */
     int status;
 };
 
@@ -428,6 +431,16 @@ const struct config *supervisor_config(const struct supervisor *supervisor)
     return supervisor->config;
 }
 
+const char *supervisor_path(const struct supervisor *supervisor)
+{
+    return supervisor->host.path;
+}
+
+double supervisor_age(const struct supervisor *supervisor)
+{
+    return ev_now(supervisor->loop) - supervisor->started;
+}
+
 bool supervisor_ready(const struct supervisor *supervisor, const char **why)
 {
     *why = supervisor->state == SUPERVISOR_STARTING   ? "the scripts are being loaded"
@@ -519,6 +532,14 @@ static int supervisor_bind(struct supervisor *supervisor)
         return error == EACCES || error == EPERM ? EX_NOPERM : EX_OSERR;
     }
     listeners_commit(&supervisor->listeners);
+    if (supervisor->config->control.text) {
+        supervisor->control = control_open(supervisor->loop, supervisor,
+                                           &supervisor->config->control, fault, sizeof fault);
+        if (!supervisor->control) {
+            log_write(LEVEL_ERR, "control: %s", fault);
+            return EX_OSERR;
+        }
+    }
     if (user_become(&supervisor->config->user, fault, sizeof fault))
         return EX_OK;
     log_write(LEVEL_ERR, "%s", fault);
@@ -611,6 +632,7 @@ int supervisor_run(struct config *config, const char *path, bool single)
         config_free(config);
         return EX_OSERR;
     }
+    supervisor.started = ev_now(supervisor.loop);
     LIST_INIT(&supervisor.queries);
     STAILQ_INIT(&supervisor.newcomers);
     supervisor.host = (struct child_host){
@@ -629,6 +651,8 @@ int supervisor_run(struct config *config, const char *path, bool single)
         supervisor_serve(&supervisor);
         free_children(&supervisor);
     }
+    if (supervisor.control)
+        control_close(supervisor.control);
     listeners_close(&supervisor.listeners);
     ev_loop_destroy(supervisor.loop);
     config_free(supervisor.config);

@@ -72,6 +72,10 @@ size_t supervisor_workers(const struct supervisor *supervisor, struct supervisor
 
 const struct config *supervisor_config(const struct supervisor *supervisor);
 
+/* The configuration's file, and how long ago we started, in seconds. */
+const char *supervisor_path(const struct supervisor *supervisor);
+double supervisor_age(const struct supervisor *supervisor);
+
 /* Whether messages are served, and if not, why. */
 bool supervisor_ready(const struct supervisor *supervisor, const char **why);
 

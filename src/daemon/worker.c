@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/channel.h"
+#include "daemon/worker_show.h"
 #include "script/budget.h"
 
 /* How often the supervisor sees that the loop turns. */
@@ -232,7 +233,14 @@ static void received(void *context, const struct packet *packet)
         log_set_level((enum log_level)packet->number);
         break;
     case CHANNEL_ASK:
-        tell(worker, CHANNEL_END, packet->number, "", 0);
+        if (worker->agent)
+            worker_show(worker->agent, &worker->channel, packet);
+        else
+            tell(worker, CHANNEL_END, packet->number, "", 0);
+        break;
+    case CHANNEL_FORGET:
+        if (worker->agent)
+            worker_show_forget(worker->agent, packet->number);
         break;
     default:
         break;
