@@ -21,6 +21,8 @@ LUA_LIBS   ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 # Statically: Debian's libev.so exports libevent's names, and any Lua module that brings
 # libevent along would get the wrong ones.
 LIBEV_LIBS ?= -l:libev.a
+# Optional: without it the key `metrics` is an error that says so.
+MICROHTTPD_LIBS ?= $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
 # A Lua module is a file src/modules/NAME.c, whose own C library is optional: its .pc name is in
 # module-pc-NAME, and modules whose library is not there are not built (`require` then says
 # which package to install).
@@ -38,10 +40,10 @@ flags-fuzz     := -O1 -g -DHEAP_POOLED=false $(SANITIZE) -fsanitize=fuzzer-no-li
 
 # What the program needs, then what whoever builds asks for.
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DSPOA_LUA_VERSION='"$(VERSION)"' -Isrc $(LUA_CFLAGS) $(WARNINGS) \
-             $(if $(WERROR),-Werror) $(flags-$(FLAVOUR)) $(CPPFLAGS) $(CFLAGS)
+             $(if $(WERROR),-Werror) $(flags-$(FLAVOUR)) $(if $(MICROHTTPD_LIBS),-DWITH_MICROHTTPD) $(CPPFLAGS) $(CFLAGS)
 # -E: Lua modules that are separate .so files use the program's own ev_* functions.
 ALL_LDFLAGS = $(flags-$(FLAVOUR)) -Wl,-E $(LDFLAGS)
-ALL_LIBS    = $(LUA_LIBS) $(LIBEV_LIBS) -lm
+ALL_LIBS    = $(LUA_LIBS) $(LIBEV_LIBS) $(MICROHTTPD_LIBS) -lm
 
 SOURCES := $(filter-out src/modules/%,$(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)

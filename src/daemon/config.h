@@ -30,8 +30,8 @@ struct config {
     size_t nlisteners;
     bool default_listener; /* no line says another */
     struct user user;
-    struct listener_spec control; /* its text is NULL when there is none */
-    char **written;               /* by row: the values of keys whose change needs a restart */
+    struct listener_spec control, metrics; /* their text is NULL when there is none */
+    char **written; /* by row: the values of keys whose change needs a restart */
 };
 
 /*

@@ -337,6 +337,16 @@ const struct config_row config_rows[] = {
                 "is 0600 unless given.",
     },
     {
+        .key = "metrics",
+        .syntax = "IP:PORT",
+        .kind = CONFIG_METRICS,
+        .restart = true,
+        .example = "127.0.0.1:9912",
+        .text = "Where Prometheus finds /metrics, and whoever asks finds /healthz (the daemon is "
+                "there) and /readyz (it serves; 503 while it loads or drains). There is no "
+                "password and no TLS: let only those who watch reach it.",
+    },
+    {
         .heading = "Stopping",
         .key = "drain-timeout",
         .syntax = "TIME",

@@ -22,6 +22,7 @@ enum config_kind {
     CONFIG_USER,     /* user.uid, user.name and user.primary */
     CONFIG_GROUP,    /* user.gid */
     CONFIG_CONTROL,  /* control */
+    CONFIG_METRICS,  /* metrics */
 };
 
 struct config_choice {

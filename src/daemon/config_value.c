@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "daemon/metrics_server.h"
 
 /* Who may stop the daemon: its own user, unless `mode` says more. */
 #define CONTROL_MODE 0600
@@ -272,6 +273,25 @@ static void set_control(struct config_input *input, const struct config_row *row
     set_file_keywords(input, spec, words + 1, nwords - 1);
 }
 
+static void set_metrics(struct config_input *input, const struct config_row *row, char **words,
+                        size_t nwords)
+{
+    struct listener_spec *spec = &input->config->metrics;
+    const char *wrong = listener_parse(spec, words[0]);
+
+    (void)nwords;
+    if (!wrong && spec->address.ss_family == AF_UNIX)
+        wrong = "Prometheus needs IP:PORT or [IP6]:PORT";
+    else if (!wrong && !metrics_server_built)
+        wrong = "this spoa-lua was built without libmicrohttpd: install libmicrohttpd-dev and "
+                "build it again";
+    if (!wrong)
+        return;
+    config_fault(input, "%s '%s': %s", row->key, words[0], wrong);
+    free(spec->text);
+    spec->text = NULL;
+}
+
 /* ---- user and group ---- */
 
 static void set_user(struct config_input *input, const struct config_row *row, char **words,
@@ -496,6 +516,7 @@ static const struct setter {
     [CONFIG_SCRIPT] = {1, set_script},     [CONFIG_PATH] = {2, set_path},
     [CONFIG_HANDLER] = {5, set_handler},   [CONFIG_USER] = {1, set_user},
     [CONFIG_GROUP] = {1, set_group},       [CONFIG_CONTROL] = {7, set_control},
+    [CONFIG_METRICS] = {1, set_metrics},
 };
 
 void config_set(struct config_input *input, const struct config_row *row, char **words,

@@ -14,6 +14,7 @@
 #include "daemon/child.h"
 #include "daemon/control.h"
 #include "daemon/listeners.h"
+#include "daemon/metrics_server.h"
 #include "daemon/notify.h"
 #include "daemon/query.h"
 #include "daemon/reload.h"
@@ -56,8 +57,11 @@ struct supervisor {
     struct query_list queries;
     ev_signal term, interrupt, hangup, usr1;
     ev_timer check, overdue;
-    struct control *control; /* NULL: there is none */
-    double started;          /* ev_now */
+    struct control *control;               /* NULL: there is none */
+    struct metrics_server *metrics_server; /* likewise */
+    double started;                        /* ev_now */
+    struct supervisor_reloads reloads;
+    double reload_began; /* ev_now */
     int status;
 };
 
@@ -346,6 +350,17 @@ static void use_config(struct supervisor *supervisor, struct config *config)
     supervisor->config = supervisor->host.config = config;
 }
 
+static void count_reload(struct supervisor *supervisor, bool good)
+{
+    struct supervisor_reloads *reloads = &supervisor->reloads;
+
+    reloads->good += good;
+    reloads->failed += !good;
+    reloads->last_failed = !good;
+    reloads->last = ev_now(supervisor->loop);
+    reloads->took = reloads->last - supervisor->reload_began;
+}
+
 /* A reload_done_fn. */
 static void reloaded(void *context, struct config *config, const char *text)
 {
@@ -353,6 +368,7 @@ static void reloaded(void *context, struct config *config, const char *text)
     supervisor_done_fn *done = supervisor->reload_done;
 
     supervisor->reload = NULL;
+    count_reload(supervisor, config != NULL);
     if (config) {
         use_config(supervisor, config);
         log_write(LEVEL_NOTICE, "scripts reloaded");
@@ -379,6 +395,7 @@ void supervisor_reload(struct supervisor *supervisor, supervisor_done_fn *done, 
         return;
     }
     notify_reloading();
+    supervisor->reload_began = ev_now(supervisor->loop);
     supervisor->reload_done = done;
     supervisor->reload_context = context;
     supervisor->reload =
@@ -429,6 +446,11 @@ size_t supervisor_workers(const struct supervisor *supervisor, struct supervisor
 const struct config *supervisor_config(const struct supervisor *supervisor)
 {
     return supervisor->config;
+}
+
+const struct supervisor_reloads *supervisor_reloads(const struct supervisor *supervisor)
+{
+    return &supervisor->reloads;
 }
 
 const char *supervisor_path(const struct supervisor *supervisor)
@@ -518,6 +540,28 @@ static unsigned workers_wanted(const struct supervisor *supervisor)
     return cores > 0 ? (unsigned)cores : 1;
 }
 
+/* What operators look through: the control socket, the metrics. */
+static bool open_windows(struct supervisor *supervisor, char *fault, size_t room)
+{
+    const struct config *config = supervisor->config;
+
+    if (config->control.text) {
+        supervisor->control =
+            control_open(supervisor->loop, supervisor, &config->control, fault, room);
+        if (!supervisor->control)
+            return false;
+    }
+    if (!config->metrics.text)
+        return true;
+    supervisor->metrics_server =
+        metrics_server_open(supervisor->loop, supervisor, &config->metrics, fault, room);
+    if (!supervisor->metrics_server)
+        return false;
+    log_write(LEVEL_NOTICE, "metrics on http://%s/metrics",
+              metrics_server_name(supervisor->metrics_server));
+    return true;
+}
+
 static int supervisor_bind(struct supervisor *supervisor)
 {
     char fault[512];
@@ -532,13 +576,9 @@ static int supervisor_bind(struct supervisor *supervisor)
         return error == EACCES || error == EPERM ? EX_NOPERM : EX_OSERR;
     }
     listeners_commit(&supervisor->listeners);
-    if (supervisor->config->control.text) {
-        supervisor->control = control_open(supervisor->loop, supervisor,
-                                           &supervisor->config->control, fault, sizeof fault);
-        if (!supervisor->control) {
-            log_write(LEVEL_ERR, "control: %s", fault);
-            return EX_OSERR;
-        }
+    if (!open_windows(supervisor, fault, sizeof fault)) {
+        log_write(LEVEL_ERR, "%s", fault);
+        return errno == EACCES || errno == EPERM ? EX_NOPERM : EX_OSERR;
     }
     if (user_become(&supervisor->config->user, fault, sizeof fault))
         return EX_OK;
@@ -653,6 +693,8 @@ int supervisor_run(struct config *config, const char *path, bool single)
     }
     if (supervisor.control)
         control_close(supervisor.control);
+    if (supervisor.metrics_server)
+        metrics_server_close(supervisor.metrics_server);
     listeners_close(&supervisor.listeners);
     ev_loop_destroy(supervisor.loop);
     config_free(supervisor.config);

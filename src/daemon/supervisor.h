@@ -76,6 +76,14 @@ const struct config *supervisor_config(const struct supervisor *supervisor);
 const char *supervisor_path(const struct supervisor *supervisor);
 double supervisor_age(const struct supervisor *supervisor);
 
+struct supervisor_reloads {
+    uint64_t good, failed;
+    bool last_failed;
+    double last, took; /* seconds since the epoch, seconds */
+};
+
+const struct supervisor_reloads *supervisor_reloads(const struct supervisor *supervisor);
+
 /* Whether messages are served, and if not, why. */
 bool supervisor_ready(const struct supervisor *supervisor, const char **why);
 
