@@ -88,12 +88,18 @@ static int check(const char *path)
 
 static int serve(const char *path, bool single)
 {
+    char fault[256];
     int status = EX_CONFIG;
     struct config *config = config_load(path, &status);
 
     if (!config)
         return status;
     log_set_level(config->log_level);
+    if (!log_configure(config->log_format, config->log_target, fault, sizeof fault)) {
+        fprintf(stderr, "spoa-lua: %s\n", fault);
+        config_free(config);
+        return EX_OSERR;
+    }
     return supervisor_run(config, path, single);
 }
 

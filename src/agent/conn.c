@@ -130,7 +130,7 @@ void conn_refuse(struct conn *conn, enum status status)
     if (conn->state == CONN_CLOSING)
         return;
     log_limited(conn->state == CONN_HELLO ? &conn->agent->refusals : &conn->agent->faults,
-                LEVEL_WARNING, "%s: %s refused with status %d (%s)", conn->peer,
+                LEVEL_WARNING, "%s refused with status %d (%s)",
                 conn->state == CONN_HELLO ? "HELLO" : "connection", (int)status,
                 status_message(status));
     if (conn->state == CONN_HELLO)
@@ -199,9 +199,9 @@ static void frame_hello(struct conn *conn, const struct frame *frame)
     conn->max_frame_size = lower(hello.max_frame_size, conn->agent->options->max_frame_size);
     free(conn->engine_id);
     conn->engine_id = mem_strndup(hello.engine_id.at, hello.engine_id.len);
+    conn->about.engine_id = conn->engine_id;
     put_agent_hello(conn, &hello, conn->max_frame_size);
-    log_write(LEVEL_DEBUG, "%s: HELLO from engine '%s', frames up to %u bytes, %s", conn->peer,
-              conn->engine_id, (unsigned)conn->max_frame_size,
+    log_write(LEVEL_DEBUG, "HELLO, frames up to %u bytes, %s", (unsigned)conn->max_frame_size,
               conn->single ? "one stream at a time" : "pipelining as offered");
     conn_enter(conn, CONN_RUNNING);
 }
@@ -227,7 +227,7 @@ static void frame_disconnect(struct conn *conn, const struct frame *frame)
     disconnect_get(frame->payload, &code, &message);
     log_limited(&conn->agent->faults,
                 code == STATUS_NORMAL || code == STATUS_TIMEOUT ? LEVEL_DEBUG : LEVEL_WARNING,
-                "%s: HAProxy disconnects with status %u (%.*s)", conn->peer, (unsigned)code,
+                "HAProxy disconnects with status %u (%.*s)", (unsigned)code,
                 (int)(message.len < 256 ? message.len : 256), message.at);
     conn_enter(conn, CONN_LEAVING);
 }
@@ -302,20 +302,16 @@ static void conn_lost(struct conn *conn)
 {
     if (conn->pending)
         log_limited(&conn->agent->faults, LEVEL_INFO,
-                    "%s: HAProxy went away; %u messages in flight are cancelled", conn->peer,
-                    conn->pending);
+                    "HAProxy went away; %u messages in flight are cancelled", conn->pending);
     conn_close(conn);
 }
 
-static void conn_readable(struct ev_loop *loop, ev_io *io, int events)
+static void conn_read(struct conn *conn)
 {
-    struct conn *conn = io->data;
     size_t have = buf_len(&conn->in);
     bool full;
     ssize_t got = buf_fill(&conn->in, conn->fd, conn->need > have ? conn->need - have : 1, &full);
 
-    (void)loop;
-    (void)events;
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
@@ -332,6 +328,17 @@ static void conn_readable(struct ev_loop *loop, ev_io *io, int events)
         conn_mark_dirty(conn);
     }
     conn_arm(conn);
+}
+
+static void conn_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct conn *conn = io->data;
+
+    (void)loop;
+    (void)events;
+    log_about.subject = &conn->about;
+    conn_read(conn);
+    log_about.subject = NULL;
 }
 
 static void conn_writable(struct ev_loop *loop, ev_io *io, int events)
@@ -351,12 +358,8 @@ static bool peer_gone(const struct conn *conn)
     return poll(&fd, 1, 0) > 0;
 }
 
-static void conn_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+static void conn_late(struct conn *conn)
 {
-    struct conn *conn = timer->data;
-
-    (void)loop;
-    (void)events;
     if (conn->state == CONN_HELLO && buf_len(&conn->in)) {
         conn_refuse(conn, STATUS_TIMEOUT);
         conn_arm(conn);
@@ -368,9 +371,20 @@ static void conn_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     }
     if (conn->blocked)
         log_limited(&conn->agent->faults, LEVEL_WARNING,
-                    "%s: closed: it has not read any of %zu bytes for write-timeout", conn->peer,
+                    "closed: it has not read any of %zu bytes for write-timeout",
                     buf_len(&conn->out));
     conn_lost(conn);
+}
+
+static void conn_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct conn *conn = timer->data;
+
+    (void)loop;
+    (void)events;
+    log_about.subject = &conn->about;
+    conn_late(conn);
+    log_about.subject = NULL;
 }
 
 /* False when the connection is lost. */
@@ -391,7 +405,7 @@ static bool conn_send(struct conn *conn)
     return true;
 }
 
-void conn_flush(struct conn *conn)
+static void conn_leave_turn(struct conn *conn)
 {
     bool held;
 
@@ -411,6 +425,13 @@ void conn_flush(struct conn *conn)
     else if (conn->state == CONN_CLOSING && buf_len(&conn->out) == 0)
         shutdown(conn->fd, SHUT_WR);
     conn_arm(conn);
+}
+
+void conn_flush(struct conn *conn)
+{
+    log_about.subject = &conn->about;
+    conn_leave_turn(conn);
+    log_about.subject = NULL;
 }
 
 void conn_answered(struct conn *conn)
@@ -434,6 +455,7 @@ void conn_open(struct agent *agent, int fd, const char *peer)
     conn->opened = ev_now(agent->loop);
     conn->peer = mem_strndup(peer, strlen(peer));
     conn->engine_id = mem_strndup("", 0);
+    conn->about = (struct log_subject){.peer = conn->peer, .engine_id = conn->engine_id};
     buf_init(&conn->in, &agent->in_pool);
     buf_init(&conn->out, &agent->out_pool);
     LIST_INIT(&conn->exchanges);

@@ -16,6 +16,7 @@
 #include "agent/exchange.h"
 #include "agent/fragments.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "spop/disconnect.h"
 #include "spop/frame.h"
 
@@ -34,7 +35,8 @@ struct conn {
     LIST_ENTRY(conn) entry, dirty_entry;
     struct agent *agent;
     char *peer;
-    char *engine_id; /* "" until a HELLO had one */
+    char *engine_id;          /* "" until a HELLO had one */
+    struct log_subject about; /* the two, for the log */
     int fd;
     enum conn_state state;
     bool dirty;   /* has output for this turn, or frames that were held back */

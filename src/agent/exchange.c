@@ -150,7 +150,8 @@ static void exchange_answer(struct exchange *exchange)
     const struct invoke_context *context = &exchange->context;
     size_t size = exchange->direct.len + exchange->kept_len + error_room(options);
     struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + size);
-    uint8_t *begin = frame_begin(&out, FRAME_ACK, FRAME_FIN, context->stream_id, context->frame_id);
+    uint8_t *begin = frame_begin(&out, FRAME_ACK, FRAME_FIN, context->subject.stream_id,
+                                 context->subject.frame_id);
 
     if (!exchange->late) {
         wire_put_bytes(&out, exchange->direct.at, exchange->direct.len);
@@ -189,19 +190,21 @@ static bool keep_actions(struct exchange *exchange, struct reply *reply, struct 
 static void message_failed(struct exchange *exchange, struct handler *handler,
                            enum task_result result, const char *text)
 {
+    const struct log_subject *subject = &exchange->context.subject;
+    const char *message = handler->message ? handler->message : handler->name;
+    struct log_about caller = log_about;
     char line[512];
 
     handler->metrics->results[result]++;
     if (exchange->failure == TASK_OK)
         exchange->failure = result;
-    snprintf(line, sizeof line, "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
-             handler->message ? handler->message : handler->name, exchange->context.stream_id,
-             exchange->context.frame_id, exchange->context.peer, task_result_name(result), text);
+    snprintf(line, sizeof line, "%s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s", message,
+             subject->stream_id, subject->frame_id, subject->peer, task_result_name(result), text);
     metrics_error(exchange->conn->agent->metrics, line);
-    log_limited(&handler->failures, LEVEL_ERR,
-                "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
-                handler->message ? handler->message : handler->name, exchange->context.stream_id,
-                exchange->context.frame_id, exchange->context.peer, task_result_name(result), text);
+    log_about = (struct log_about){subject, message};
+    log_limited(&handler->failures, LEVEL_ERR, "message failed, %s: %s", task_result_name(result),
+                text);
+    log_about = caller;
 }
 
 static void exchange_settle(struct exchange *exchange)
@@ -262,10 +265,9 @@ static void message_unknown(struct conn *conn, struct span name, bool first)
     conn->agent->metrics->n[METRIC_MESSAGES_UNKNOWN]++;
     if (first)
         log_limited(&conn->agent->unknowns, LEVEL_WARNING,
-                    "message '%.*s' (%s) has no handler, so it sets nothing: define a global "
-                    "function of that name in a script (other characters than letters and "
-                    "digits as _)",
-                    (int)name.len, name.at, conn->peer);
+                    "message '%.*s' has no handler, so it sets nothing: define a global function "
+                    "of that name in a script (other characters than letters and digits as _)",
+                    (int)name.len, name.at);
 }
 
 static void message_start(struct exchange *exchange, const struct message *message, unsigned slot,
@@ -330,10 +332,14 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, st
     exchange = exchange_new(conn, (unsigned)count);
     exchange->script = conn->agent->script;
     exchange->context = (struct invoke_context){
-        .peer = conn->peer,
-        .engine_id = span_of(conn->engine_id),
-        .stream_id = stream_id,
-        .frame_id = frame_id,
+        .subject =
+            {
+                .peer = conn->peer,
+                .engine_id = conn->engine_id,
+                .numbered = true,
+                .stream_id = stream_id,
+                .frame_id = frame_id,
+            },
     };
     if (count > 1)
         room -= error_room(options);

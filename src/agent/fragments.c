@@ -1,6 +1,5 @@
 #include "agent/fragments.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,12 +26,18 @@ static void fragments_end(struct conn *conn)
 static void fragments_refuse(struct conn *conn, enum task_result why)
 {
     struct fragments *fragments = &conn->fragments;
+    struct log_about caller = log_about;
+    struct log_subject about = conn->about;
 
+    about.numbered = true;
+    about.stream_id = fragments->stream_id;
+    about.frame_id = fragments->frame_id;
+    log_about.subject = &about;
     log_limited(&conn->agent->faults, LEVEL_WARNING,
-                "%s: fragmented NOTIFY (stream %" PRIu64 ", frame %" PRIu64
-                ") refused: %s, having %zu bytes of it (see max-payload and fragment-timeout)",
-                conn->peer, fragments->stream_id, fragments->frame_id, task_result_name(why),
-                fragments->len);
+                "fragmented NOTIFY refused: %s, having %zu bytes of it (see max-payload and "
+                "fragment-timeout)",
+                task_result_name(why), fragments->len);
+    log_about = caller;
     ev_timer_stop(conn->agent->loop, &fragments->timer);
     exchange_reject(conn, fragments->stream_id, fragments->frame_id, why);
     fragments_drop(fragments);

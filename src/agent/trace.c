@@ -84,8 +84,8 @@ char *trace_begun(const struct trace_list *traces, const struct message *message
         return NULL;
     out = open_memstream(&text, &size);
     text_bytes(out, message->name);
-    fprintf(out, " (stream %" PRIu64 ", frame %" PRIu64 ", %s): ", context->stream_id,
-            context->frame_id, context->peer);
+    fprintf(out, " (stream %" PRIu64 ", frame %" PRIu64 ", %s): ", context->subject.stream_id,
+            context->subject.frame_id, context->subject.peer);
     text_arguments(out, message);
     fclose(out);
     return text;

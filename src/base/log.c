@@ -1,13 +1,17 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,14 +24,28 @@
 /* " (and 4294967295 more like it ...)" */
 #define TAIL_MAX 96
 
+/* LOG_LINE with everything in it quoted for JSON, and what it is about. */
+#define LINE_ROOM (2 * LOG_LINE + 4096)
+
 static const char *const level_names[] = {
 #define X(id, priority, name) [priority] = name,
     LOG_LEVELS(X)
 #undef X
 };
 
+struct log_about log_about;
+
 static enum log_level log_level = LEVEL_INFO;
-static bool log_journal;
+static enum log_format log_format;
+static bool log_journal; /* stderr is systemd's */
+
+/* Where to.  STDERR_FILENO, or a descriptor of ours. */
+static int log_fd = STDERR_FILENO;
+static bool log_syslog;
+static char *log_target; /* of the descriptor: the file, or syslog's socket */
+
+#define SYSLOG_SOCKET "/dev/log"
+#define SYSLOG_DAEMON (3 << 3) /* the facility, in RFC 3164's priorities */
 
 /* systemd.exec(5), JOURNAL_STREAM: "the device and inode numbers, separated by a colon". */
 static bool log_is_journal(void)
@@ -56,23 +74,45 @@ bool log_enabled(enum log_level level)
     return level <= log_level;
 }
 
-static size_t log_head(char head[HEAD_MAX], enum log_level level)
+/* "2026-11-24T05:22:20.123Z" */
+static size_t log_time(char *out, size_t room)
 {
     struct timespec now;
     struct tm utc;
     size_t len;
-    int n;
 
-    if (log_journal) {
-        n = snprintf(head, HEAD_MAX, "<%u>", (unsigned)level);
-        return (size_t)n;
-    }
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
-    len = strftime(head, HEAD_MAX, "%Y-%m-%dT%H:%M:%S", &utc);
-    n = snprintf(head + len, HEAD_MAX - len, ".%03ldZ %s ", now.tv_nsec / 1000000,
-                 level_names[level]);
-    return len + (size_t)n;
+    len = strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
+    return len + (size_t)snprintf(out + len, room - len, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+/* RFC 3164: "<30>Nov 24 05:22:20 spoa-lua[4242]: ", in local time as syslogd wants it. */
+static size_t log_syslog_head(char head[HEAD_MAX], enum log_level level)
+{
+    time_t now = time(NULL);
+    struct tm local;
+    char when[32];
+
+    localtime_r(&now, &local);
+    strftime(when, sizeof when, "%b %e %H:%M:%S", &local);
+    return (size_t)snprintf(head, HEAD_MAX,
+                            "<%u>%s spoa-lua[%d]: ", (unsigned)SYSLOG_DAEMON + level, when,
+                            (int)getpid());
+}
+
+static size_t log_head(char head[HEAD_MAX], enum log_level level)
+{
+    char when[32];
+
+    if (log_syslog)
+        return log_syslog_head(head, level);
+    if (log_journal && log_fd == STDERR_FILENO)
+        return (size_t)snprintf(head, HEAD_MAX, "<%u>", (unsigned)level);
+    if (log_format == LOG_JSON)
+        return 0;
+    log_time(when, sizeof when);
+    return (size_t)snprintf(head, HEAD_MAX, "%s %s ", when, level_names[level]);
 }
 
 /*
@@ -144,12 +184,113 @@ static size_t log_escape(char *out, size_t room, const char *text, size_t len, b
     return used;
 }
 
+/* ---- where to ---- */
+
+static int syslog_open(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(address.sun_path, path, strlen(path));
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        int error = errno;
+
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+static int target_open(const char *target, bool is_syslog)
+{
+    if (is_syslog)
+        return syslog_open(target);
+    return open(target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+}
+
+static void target_use(int fd, const char *target, bool is_syslog)
+{
+    char *copy = target ? strdup(target) : NULL;
+
+    if (log_fd != STDERR_FILENO)
+        close(log_fd);
+    free(log_target);
+    log_fd = fd;
+    log_target = copy;
+    log_syslog = is_syslog;
+}
+
+bool log_configure(enum log_format format, const char *target, char *fault, size_t room)
+{
+    bool is_syslog = strncmp(target, "syslog", 6) == 0 && (target[6] == '\0' || target[6] == ':');
+    const char *where = !is_syslog ? target : target[6] ? target + 7 : SYSLOG_SOCKET;
+    int fd;
+
+    if (strcmp(target, "stderr") == 0) {
+        target_use(STDERR_FILENO, NULL, false);
+    } else {
+        fd = target_open(where, is_syslog);
+        if (fd < 0) {
+            snprintf(fault, room, "log-target %s: %s", target, strerror(errno));
+            return false;
+        }
+        target_use(fd, where, is_syslog);
+    }
+    log_format = format;
+    return true;
+}
+
+void log_reopen(void)
+{
+    char *target = log_target ? strdup(log_target) : NULL;
+    int fd;
+
+    if (!target)
+        return;
+    fd = target_open(target, log_syslog);
+    if (fd >= 0)
+        target_use(fd, target, log_syslog);
+    else
+        log_write(LEVEL_ERR, "log-target %s cannot be opened anew: %s", target, strerror(errno));
+    free(target);
+}
+
+int log_descriptor(void)
+{
+    return log_fd == STDERR_FILENO ? -1 : log_fd;
+}
+
+/* A syslogd that was started anew has a new socket.  Nobody waits for one that is full. */
+static void syslog_put(const char *line, size_t len)
+{
+    int fd;
+
+    if (send(log_fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno == EAGAIN)
+        return;
+    fd = syslog_open(log_target);
+    if (fd < 0)
+        return;
+    close(log_fd);
+    log_fd = fd;
+    send(log_fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void log_put(const char *line, size_t len)
 {
+    if (log_syslog) {
+        syslog_put(line, len - 1); /* its packets need no line end */
+        return;
+    }
     while (len > 0) {
-        ssize_t n = write(STDERR_FILENO, line, len);
+        ssize_t n = write(log_fd, line, len);
 
-        /* There is nobody to tell that stderr is full or gone. */
+        /* There is nobody to tell that it is full or gone. */
         if (n < 0 && errno != EINTR)
             return;
         if (n > 0) {
@@ -159,13 +300,108 @@ static void log_put(const char *line, size_t len)
     }
 }
 
+/* ---- one line ---- */
+
+/* A line that is being made; what does not fit is left out. */
+struct line {
+    char bytes[LINE_ROOM];
+    size_t len;
+};
+
+static void line_add(struct line *line, const char *text, size_t len)
+{
+    if (len > sizeof line->bytes - line->len)
+        len = sizeof line->bytes - line->len;
+    memcpy(line->bytes + line->len, text, len);
+    line->len += len;
+}
+
+__attribute__((format(printf, 2, 3))) static void line_print(struct line *line, const char *format,
+                                                             ...)
+{
+    char text[128];
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    line_add(line, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+}
+
+/* What log_escape has made printable, as a JSON string. */
+static void line_json(struct line *line, const char *text, size_t len)
+{
+    line_add(line, "\"", 1);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            line_add(line, "\\", 1);
+        line_add(line, text + i, 1);
+    }
+    line_add(line, "\"", 1);
+}
+
+/* A value of log_about, which a peer may have chosen. */
+static void line_field(struct line *line, const char *name, const char *json_name,
+                       const char *value)
+{
+    char text[256];
+    size_t len;
+
+    if (!value || !*value)
+        return;
+    len = log_escape(text, sizeof text, value, strlen(value), false);
+    if (log_format == LOG_JSON) {
+        line_print(line, ",\"%s\":", json_name);
+        line_json(line, text, len);
+        return;
+    }
+    line_print(line, " %s=", name);
+    if (memchr(text, ' ', len) || memchr(text, '"', len))
+        line_json(line, text, len);
+    else
+        line_add(line, text, len);
+}
+
+static void line_about(struct line *line)
+{
+    const struct log_subject *subject = log_about.subject;
+
+    if (subject) {
+        line_field(line, "peer", "peer", subject->peer);
+        line_field(line, "engine", "engine_id", subject->engine_id);
+        if (subject->numbered && log_format == LOG_JSON)
+            line_print(line, ",\"stream_id\":%" PRIu64 ",\"frame_id\":%" PRIu64, subject->stream_id,
+                       subject->frame_id);
+        else if (subject->numbered)
+            line_print(line, " stream=%" PRIu64 " frame=%" PRIu64, subject->stream_id,
+                       subject->frame_id);
+    }
+    line_field(line, "message", "message", log_about.message);
+}
+
+static void line_object(struct line *line, enum log_level level, const char *text, size_t len,
+                        const char *tail)
+{
+    char when[32];
+
+    log_time(when, sizeof when);
+    line_print(line, "{\"time\":\"%s\",\"level\":\"%s\",\"pid\":%d,\"text\":", when,
+               level_names[level], (int)getpid());
+    line_json(line, text, len);
+    if (*tail)
+        line_print(line, ",\"more\":\"%s\"", tail + 1);
+    line_about(line);
+    line_add(line, "}", 1);
+}
+
 __attribute__((format(printf, 3, 0))) static void log_line(enum log_level level, const char *tail,
                                                            const char *format, va_list args)
 {
-    char text[TEXT_MAX], line[LOG_LINE];
+    char text[TEXT_MAX], printable[LOG_LINE], head[HEAD_MAX];
+    struct line line = {.len = 0};
     int saved = errno;
-    size_t len = log_head(line, level), tail_len = strlen(tail);
-    size_t room = sizeof line - len - tail_len - 1, text_len;
+    size_t head_len = log_head(head, level), tail_len = strlen(tail), text_len, len;
     int wanted = vsnprintf(text, sizeof text, format, args);
 
     text_len = wanted < 0 ? 0 : (size_t)wanted;
@@ -173,11 +409,18 @@ __attribute__((format(printf, 3, 0))) static void log_line(enum log_level level,
         text_len = sizeof text - 1;
     while (text_len > 0 && strchr("\r\n", text[text_len - 1]))
         text_len--;
-    len += log_escape(line + len, room, text, text_len, wanted >= (int)sizeof text);
-    memcpy(line + len, tail, tail_len);
-    len += tail_len;
-    line[len++] = '\n';
-    log_put(line, len);
+    len = log_escape(printable, LOG_LINE - head_len - tail_len - 1, text, text_len,
+                     wanted >= (int)sizeof text);
+    line_add(&line, head, head_len);
+    if (log_format == LOG_JSON) {
+        line_object(&line, level, printable, len, tail);
+    } else {
+        line_add(&line, printable, len);
+        line_add(&line, tail, tail_len);
+        line_about(&line);
+    }
+    line_add(&line, "\n", 1);
+    log_put(line.bytes, line.len);
     errno = saved;
 }
 

@@ -1,8 +1,10 @@
 /*
- * log: one line an event, to stderr.
+ * log: one line an event, to stderr, syslog or a file.
  *
- * Under systemd (JOURNAL_STREAM names the very file that stderr is) a line begins with the
- * journal's priority, "<4>"; elsewhere with the time in UTC and the level's name.  Whatever
+ * As text a line begins with the time in UTC and the level's name, and ends with what it is
+ * about (log_about), "peer=127.0.0.1:4242 stream=1".  On a stderr that is systemd's
+ * (JOURNAL_STREAM names the very file) it begins with the journal's priority, "<4>", instead.
+ * As JSON it is an object.  Whatever
  * is printed stays one line: line ends, with the indentation after them, become " | "; other
  * control bytes, and what is not UTF-8, are written as \xNN.  So bytes from a peer or a script
  * cannot forge a line, and the journal never takes one for a blob.  A line of more than
@@ -12,6 +14,8 @@
 #define BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* X(identifier, syslog's priority, name in lines and in the configuration) */
 #define LOG_LEVELS(X)                                                                              \
@@ -29,8 +33,42 @@ enum log_level {
 
 #define LOG_LINE 8192
 
+enum log_format {
+    LOG_TEXT,
+    LOG_JSON,
+};
+
 /* Looks at stderr once and decides the form of the lines. */
 void log_open(enum log_level level);
+
+/*
+ * From now on in this form, and to there: "stderr", "syslog", "syslog:SOCKET" or a file, which
+ * is made if need be and appended to, so that several processes may share it.  False with the
+ * fault when it cannot be opened: everything stays as it was.
+ */
+bool log_configure(enum log_format format, const char *target, char *fault, size_t room);
+
+/* The file was moved away: the next lines go to a new one of its name.  Should that not be
+ * possible, they say so and go on where they went. */
+void log_reopen(void);
+
+/* What must stay open for log_write to work, besides stderr; -1: nothing. */
+int log_descriptor(void);
+
+/* What is being worked on.  NULL and "" are left out. */
+struct log_subject {
+    const char *peer, *engine_id;
+    bool numbered; /* it has ids */
+    uint64_t stream_id, frame_id;
+};
+
+/* Where it points must last until it is changed again.  Cheap: not even compared. */
+struct log_about {
+    const struct log_subject *subject; /* NULL: nothing in particular */
+    const char *message;               /* the handler that runs, or NULL */
+};
+
+extern struct log_about log_about;
 
 void log_set_level(enum log_level level);
 

@@ -232,7 +232,7 @@ static void call_loaded(void *context, struct script *script, bool good)
 
 static void call_handler(struct calling *calling, const struct message *message)
 {
-    static const struct invoke_context context = {"call", {"", 0}, 0, 0};
+    static const struct invoke_context context = {.subject = {.peer = "call", .engine_id = ""}};
     struct script *script = calling->script;
     bool first;
     struct invoke_call call = {

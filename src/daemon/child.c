@@ -128,7 +128,7 @@ static int worker_life(const struct child *child, int end)
 /* Nothing of the supervisor's is to be kept open by a worker that outlives it. */
 static void close_all_but(int end)
 {
-    int kept[] = {STDERR_FILENO, -1, end};
+    int kept[] = {STDERR_FILENO, log_descriptor(), end};
     unsigned next = 0;
 
     /* They are few: take them in ascending order. */

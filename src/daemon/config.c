@@ -364,6 +364,7 @@ void config_clear(struct config *config)
         free(config->script.limits[i].name);
     free(config->user.name);
     free(config->control.text);
+    free(config->log_target);
     free(config->metrics.text);
     free(config->script.limits);
     free(config->listeners);

@@ -23,6 +23,8 @@ struct config {
     struct agent_options agent;
     struct script_options script;
     enum log_level log_level;
+    enum log_format log_format;
+    char *log_target;      /* as log_configure has it */
     double drain_timeout;  /* seconds */
     unsigned workers;      /* 0: as many as there are processors */
     double worker_timeout; /* seconds without a beat until one is killed */

@@ -10,6 +10,12 @@ static const struct config_choice log_levels[] = {
         {NULL, 0},
 };
 
+static const struct config_choice log_formats[] = {
+    {"text", LOG_TEXT},
+    {"json", LOG_JSON},
+    {NULL, 0},
+};
+
 static const struct config_choice scopes[] = {
 #define X(id, number, name) {name, SCOPE_##id},
     ACTION_SCOPES(X)
@@ -62,8 +68,27 @@ const struct config_row config_rows[] = {
         .initial = "info",
         .choices = log_levels,
         FIELD(log_level),
-        .text = "The least important lines that are written to stderr. debug tells of every "
-                "connection and is meant for looking into a problem.",
+        .text = "The least important lines that are written. debug tells of every connection and "
+                "is meant for looking into a problem.",
+    },
+    {
+        .key = "log-format",
+        .syntax = "text|json",
+        .kind = CONFIG_CHOICE,
+        .initial = "text",
+        .choices = log_formats,
+        FIELD(log_format),
+        .text = "The form of a line: text for people, or a JSON object with time, level, pid, "
+                "text, and peer, engine_id, stream_id, frame_id and message where they exist.",
+    },
+    {
+        .key = "log-target",
+        .syntax = "stderr|syslog[:SOCKET]|FILE",
+        .kind = CONFIG_LOG,
+        .initial = "stderr",
+        .text = "Where lines go: standard error, which systemd keeps; syslog, at /dev/log unless "
+                "another socket is named; or a file, with a slash in its name, that is opened "
+                "anew at SIGUSR1. A relative name starts at this file's folder.",
     },
     {
         .key = "handler-timeout",

@@ -23,6 +23,7 @@ enum config_kind {
     CONFIG_GROUP,    /* user.gid */
     CONFIG_CONTROL,  /* control */
     CONFIG_METRICS,  /* metrics */
+    CONFIG_LOG,      /* log_target */
 };
 
 struct config_choice {

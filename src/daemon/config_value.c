@@ -504,6 +504,25 @@ static void set_handler(struct config_input *input, const struct config_row *row
     script->limits[script->nlimits++] = limit;
 }
 
+/* ---- the log ---- */
+
+static void set_log_target(struct config_input *input, const struct config_row *row, char **words,
+                           size_t nwords)
+{
+    const char *word = words[0];
+    bool known = strcmp(word, "stderr") == 0 || strcmp(word, "syslog") == 0 ||
+                 strncmp(word, "syslog:", 7) == 0;
+
+    (void)nwords;
+    if (known)
+        input->config->log_target = mem_strndup(word, strlen(word));
+    else if (strchr(word, '/'))
+        input->config->log_target = path_beside(input, word, strlen(word), false);
+    else
+        config_fault(input, "%s '%s': write stderr, syslog, or a file with a / in its name",
+                     row->key, word);
+}
+
 /* ---- by kind ---- */
 
 static const struct setter {
@@ -516,7 +535,7 @@ static const struct setter {
     [CONFIG_SCRIPT] = {1, set_script},     [CONFIG_PATH] = {2, set_path},
     [CONFIG_HANDLER] = {5, set_handler},   [CONFIG_USER] = {1, set_user},
     [CONFIG_GROUP] = {1, set_group},       [CONFIG_CONTROL] = {7, set_control},
-    [CONFIG_METRICS] = {1, set_metrics},
+    [CONFIG_METRICS] = {1, set_metrics},   [CONFIG_LOG] = {1, set_log_target},
 };
 
 void config_set(struct config_input *input, const struct config_row *row, char **words,

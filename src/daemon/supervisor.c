@@ -341,11 +341,14 @@ static void log_lines(enum log_level level, const char *text)
 static void use_config(struct supervisor *supervisor, struct config *config)
 {
     char *changed = config_needs_restart(supervisor->config, config);
+    char fault[256];
 
     if (changed)
         log_write(LEVEL_WARNING, "reload: changed, but needs a restart: %s", changed);
     free(changed);
     log_set_level(config->log_level);
+    if (!log_configure(config->log_format, config->log_target, fault, sizeof fault))
+        log_write(LEVEL_ERR, "%s: the log stays where it is", fault);
     config_free(supervisor->config);
     supervisor->config = supervisor->host.config = config;
 }
@@ -493,6 +496,7 @@ static void on_usr1(struct ev_loop *loop, ev_signal *signal, int events)
     (void)loop;
     (void)events;
 
+    log_reopen();
     tell_all(signal->data, CHANNEL_LOG_REOPEN, 0);
 }
 

@@ -106,7 +106,11 @@ static size_t read_config(struct worker *worker, struct config *config)
 
 static void use_config(struct worker *worker, struct config *config)
 {
+    char fault[256];
+
     log_set_level(config->log_level);
+    if (!log_configure(config->log_format, config->log_target, fault, sizeof fault))
+        log_write(LEVEL_ERR, "%s: the log stays where it is", fault);
     budget_close();
     budget_open(config->script.cpu, task_expired);
     worker->config = config;
@@ -232,6 +236,11 @@ static void received(void *context, const struct packet *packet)
     case CHANNEL_LOG_LEVEL:
         log_set_level((enum log_level)packet->number);
         break;
+    case CHANNEL_LOG_REOPEN:
+        /* One process has one log, and the supervisor has seen to it. */
+        if (worker->alone)
+            log_reopen();
+        break;
     case CHANNEL_ASK:
         if (worker->agent)
             worker_show(worker->agent, &worker->channel, packet);
@@ -289,7 +298,10 @@ struct worker *worker_start(struct ev_loop *loop, const struct worker_setup *set
     channel_open(&worker->channel, loop, setup->channel, received, supervisor_gone, worker);
     ev_timer_init(&worker->drain, drain_overdue, 0, 0);
     ev_timer_init(&worker->beat, beat, 0, BEAT);
-    worker->beat.data = worker->drain.data = worker;
+    ev_signal_init(&worker->term, term_received, SIGTERM);
+    worker->beat.data = worker->drain.data = worker->term.data = worker;
+    if (worker->alone)
+        ev_signal_start(loop, &worker->term);
     ev_timer_start(loop, &worker->beat);
     if (!budget_open(setup->config->script.cpu, task_expired))
         log_write(LEVEL_ERR, "cannot make a timer: %s: handler-cpu is not held", strerror(errno));
@@ -305,6 +317,7 @@ void worker_free(struct worker *worker)
     reload_abort(worker);
     ev_timer_stop(worker->loop, &worker->beat);
     ev_timer_stop(worker->loop, &worker->drain);
+    ev_signal_stop(worker->loop, &worker->term);
     channel_close(&worker->channel);
     if (worker->agent)
         agent_free(worker->agent);
@@ -324,13 +337,9 @@ int worker_run(const struct worker_setup *setup)
         return EX_OSERR;
     }
     worker = worker_start(loop, setup);
-    ev_signal_init(&worker->term, term_received, SIGTERM);
-    worker->term.data = worker;
-    ev_signal_start(loop, &worker->term);
     if (worker->status == 0)
         ev_run(loop, 0);
     status = worker->status;
-    ev_signal_stop(loop, &worker->term);
     worker_free(worker);
     ev_loop_destroy(loop);
     return status;

@@ -39,7 +39,7 @@ static int context_remaining(lua_State *lua)
 
 static void push_context(lua_State *lua, const struct invocation *invocation)
 {
-    const struct invoke_context *context = invocation->call.context;
+    const struct log_subject *context = &invocation->call.context->subject;
     struct span name = invocation->call.message->name;
 
     lua_createtable(lua, 0, 6);
@@ -49,7 +49,7 @@ static void push_context(lua_State *lua, const struct invocation *invocation)
     lua_setfield(lua, -2, "stream_id");
     lua_pushinteger(lua, (lua_Integer)context->frame_id);
     lua_setfield(lua, -2, "frame_id");
-    lua_pushlstring(lua, context->engine_id.at, context->engine_id.len);
+    lua_pushstring(lua, context->engine_id);
     lua_setfield(lua, -2, "engine_id");
     lua_pushstring(lua, context->peer);
     lua_setfield(lua, -2, "peer");
@@ -206,6 +206,7 @@ struct task *invoke_start(struct script *script, const struct invoke_call *call)
     invocation->task.file = handler->file;
     invocation->task.line = handler->line;
     invocation->task.place = handler->place + 1;
+    invocation->task.about = (struct log_about){&call->context->subject, handler->name};
     invocation->call = *call;
     invocation->used = 0;
     TAILQ_INIT(&invocation->after);

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base/log.h"
 #include "script/background.h"
 #include "script/handler.h"
 #include "script/task.h"
@@ -14,9 +15,7 @@
 
 /* Where a message came from; what a handler sees as its second parameter. */
 struct invoke_context {
-    const char *peer;
-    struct span engine_id;
-    uint64_t stream_id, frame_id;
+    struct log_subject subject; /* the log's lines say it, too */
 };
 
 /* How it ended. */

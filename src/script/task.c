@@ -355,15 +355,19 @@ static void task_suspend(struct task *task)
 static void task_run(struct task *task, int nargs)
 {
     struct script *script = task->script;
+    struct log_about caller;
     int status, nresults;
 
     script->tasks.running = task;
     script->metrics->running = task->place;
+    caller = log_about;
+    log_about = task->about;
     budget_enter(task->lua, task->kind->allowance);
     status = lua_resume(task->lua, script->lua, nargs, &nresults);
     budget_leave();
     script->tasks.running = NULL;
     script->metrics->running = 0;
+    log_about = caller;
     if (status == LUA_YIELD && task->wait && task->fate == TASK_OK)
         task_suspend(task);
     else if (status == LUA_OK)

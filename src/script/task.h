@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "base/log.h"
+
 struct script;
 struct task;
 
@@ -76,7 +78,8 @@ struct task {
     struct script *script;
     const char *file; /* where what it runs is defined; set both before task_start */
     int line;
-    unsigned place; /* of the handler it works for in the metrics, + 1; 0: none */
+    unsigned place;         /* of the handler it works for in the metrics, + 1; 0: none */
+    struct log_about about; /* what its lines in the log are about */
     /* task.c's own: */
     lua_State *lua; /* the coroutine; NULL before and after */
     int anchor;     /* its reference in the registry */

@@ -141,6 +141,8 @@ class Agent:
         self._env = environment(env)
         self.process = None
         self.address = None
+        self.await_start = r"notice ready$"
+        self.log_file = None  # where a log-target sends its lines
         listeners = [listen] if isinstance(listen, str) else list(listen)
         lines = [f"listen {address}" for address in listeners]
         lines += self._write_scripts(scripts)
@@ -171,13 +173,25 @@ class Agent:
         self.process = Process([binary(), "-c", str(self.config_file), *options], cwd=self.folder, env=self._env,
                                name="spoa-lua")
         try:
-            self.wait_log(r"notice ready$", timeout=30)
+            self._await_start()
         except AssertionError:
             self.process.kill()
             raise
-        self.addresses = re.findall(r"notice listening on (\S+)$", self.log(), re.M)
-        self.address = self.addresses[0]
+        said = self.log_file.read_text() if self.log_file else self.log()
+        self.addresses = re.findall(r'listening on ([^\s"]+)(?:$|")', said, re.M)
+        self.address = self.addresses[0] if self.addresses else None
         return self
+
+    def _await_start(self):
+        """Until it is ready, wherever it says so; await_start = None: that is for the test."""
+        deadline = time.monotonic() + 30
+        if self.log_file:
+            while not self.log_file.exists() or "notice ready" not in self.log_file.read_text():
+                if not self.process.running() or time.monotonic() > deadline:
+                    raise AssertionError(f"spoa-lua is not ready: {self.log()}")
+                time.sleep(0.01)
+        elif self.await_start:
+            self.wait_log(self.await_start, timeout=30)
 
     @property
     def port(self):

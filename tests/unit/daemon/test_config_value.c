@@ -123,7 +123,7 @@ START_TEST(test_choices)
         ck_assert_str_eq(row->syntax, joined);
         checked++;
     }
-    ck_assert_uint_eq(checked, 3);
+    ck_assert_uint_eq(checked, 4);
 }
 END_TEST
 

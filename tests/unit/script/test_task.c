@@ -413,9 +413,9 @@ START_TEST(context)
                  "set-var txn.left bool true; set-var txn.m str f; "
                  "set-var txn.p str 127.0.0.1:4321; set-var txn.s int64 7");
     /* 64 bits, like a uint64 argument. */
-    stage.context.stream_id = UINT64_MAX;
-    stage.context.frame_id = INT64_MAX;
-    stage.context.engine_id = (struct span){"", 0};
+    stage.context.subject.stream_id = UINT64_MAX;
+    stage.context.subject.frame_id = INT64_MAX;
+    stage.context.subject.engine_id = "";
     stage_expect(&stage, "f", NO_ARGS,
                  "ok set-var txn.e str ; set-var txn.f int64 9223372036854775807; "
                  "set-var txn.fields int64 6; set-var txn.left bool true; set-var txn.m str f; "
@@ -445,12 +445,12 @@ START_TEST(context_kept_for_longer_than_the_task)
     stage.options.limits = (struct script_limit[]){{.name = (char[]){"keep"}, .timeout = 0.05}};
     stage.options.nlimits = 1;
     stage_begin(&stage);
-    stage.context.peer = peer;
-    stage.context.engine_id = span_of(engine);
+    stage.context.subject.peer = peer;
+    stage.context.subject.engine_id = engine;
     stage_expect(&stage, "keep", NO_ARGS, "ok");
     free(peer);
     free(engine);
-    stage.context = (struct invoke_context){.peer = "another", .engine_id = {"", 0}};
+    stage.context = (struct invoke_context){.subject = {.peer = "another", .engine_id = ""}};
     stage_expect(&stage, "look", NO_ARGS,
                  "ok set-var txn.e str an engine; set-var txn.left bool true; "
                  "set-var txn.m str keep; set-var txn.p str [::1]:9; set-var txn.s int64 7");
