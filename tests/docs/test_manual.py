@@ -106,6 +106,22 @@ class Manual(unittest.TestCase):
         done = run(*command.split(), cwd=self.folder)
         self.assertEqual((done.stdout, done.stderr), (output, ""))
 
+    def test_every_metric(self):
+        section = DAEMON.partition(".Ss Metrics and health")[2].partition(".Ss")[0]
+        said = set(re.findall(r"\bspoa_lua_\w+", section))
+        there = set()
+        for name in ("base/metrics.h", "daemon/prometheus.c"):
+            there |= set(re.findall(r'"(spoa_lua_\w+?)(?:_bucket)?"', (ROOT / "src" / name).read_text()))
+        self.assertEqual(said, there)
+
+    def test_every_command(self):
+        section = DAEMON.partition(".Ss Control")[2].partition(".Ss")[0]
+        rows = re.findall(r'^    \{"([a-z ]+)", "', (ROOT / "src/daemon/control_commands.c").read_text(), re.M)
+        words = re.sub(r"[^a-z]+", " ", " ".join(re.findall(r"^\.It Cm (.*)$", section, re.M)))
+        self.assertGreater(len(rows), 10)
+        for row in rows:
+            self.assertIn(row, words)
+
     def test_every_exit_status(self):
         section = DAEMON.partition(".Sh EXIT STATUS")[2].partition(".Sh")[0]
         said = set(map(int, re.findall(r"^\.It (\d+)$", section, re.M)))
@@ -119,6 +135,7 @@ class Manual(unittest.TestCase):
                 1: ("call", "-s", good, "bad"),
                 64: ("--no-such-option",),
                 65: ("call", "-s", self.script("function(", "broken.lua"), "good"),
+                69: ("ctl", "-s", f"unix:{self.folder}/nobody.sock", "ping"),
                 71: ("-c", in_use),
                 78: ("-t", "-c", self.script("no-such-key 1\n", "wrong.conf")),
             }
