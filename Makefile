@@ -3,6 +3,7 @@
 #   make            build/spoa-lua
 #   make demo       install what is missing, build, show it at work with a real HAProxy
 #   make check      install what is missing, build with sanitizers, run every test
+#   make install    DESTDIR= PREFIX=/usr/local; make deb: Debian packages, in build/deb
 #   make bench      measure it beside the floor and a yardstick; bench-gate: what repeats exactly
 #   make lint format format-check valgrind fuzz docs ci-build clean
 
@@ -55,7 +56,11 @@ C_FILES := $(wildcard src/*.[ch] src/*/*.[ch] src/modules/*/*.[ch] tests/*/*.[ch
              tests/bench/*/*.[ch])
 LUA     := $(wildcard lua/*.lua lua/*/*.lua tests/*/*.lua)
 
-.PHONY: all modules demo check programs lint format format-check valgrind fuzz docs ci-build clean
+PREFIX  ?= /usr/local
+DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+
+.PHONY: install deb all modules demo check programs lint format format-check valgrind fuzz docs ci-build clean
 .DELETE_ON_ERROR:
 
 all: build/spoa-lua build/config-doc modules
@@ -144,6 +149,38 @@ check:
 	@$(MAKE) --no-print-directory FLAVOUR=fuzz CC=clang programs
 	@$(MAKE) --no-print-directory all bench-programs
 	@tests/run $(TESTS)
+
+# ---- installing ----
+
+MANUALS := $(wildcard doc/*.[1-9])
+
+# The executable finds ../lib/spoa-lua and ../share/spoa-lua from where it is.
+install: all
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin lib/spoa-lua/spoa share/spoa-lua/spoa share/spoa-lua/socket \
+	    share/doc/spoa-lua/examples share/doc/spoa-lua/haproxy share/bash-completion/completions)
+	install -m 755 build/release/spoa-lua $(DESTDIR)$(PREFIX)/sbin/spoa-lua
+	install -m 644 $(MODULES:%=build/release/modules/spoa/%.so) $(DESTDIR)$(PREFIX)/lib/spoa-lua/spoa
+	install -m 644 lua/*.lua $(DESTDIR)$(PREFIX)/share/spoa-lua
+	install -m 644 lua/spoa/*.lua $(DESTDIR)$(PREFIX)/share/spoa-lua/spoa
+	install -m 644 lua/socket/*.lua $(DESTDIR)$(PREFIX)/share/spoa-lua/socket
+	install -m 644 lua/examples/*.lua $(DESTDIR)$(PREFIX)/share/doc/spoa-lua/examples
+	install -m 644 conf/haproxy/* $(DESTDIR)$(PREFIX)/share/doc/spoa-lua/haproxy
+	install -m 644 README.md spoa-lua.conf.example $(DESTDIR)$(PREFIX)/share/doc/spoa-lua
+	install -m 644 conf/bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/spoa-lua
+	for page in $(MANUALS); do \
+	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page#doc/} || exit 1; done
+	install -d $(DESTDIR)$(UNITDIR)
+	for unit in service socket; do \
+	    sed 's|/usr/sbin/|$(PREFIX)/sbin/|' conf/spoa-lua.$$unit > $(DESTDIR)$(UNITDIR)/spoa-lua.$$unit || exit 1; done
+
+# From a copy, so that nothing is left beside the sources.
+deb:
+	@.ci/deps build deb
+	rm -rf build/deb
+	mkdir -p build/deb/source
+	git ls-files -z | xargs -0 cp --parents -t build/deb/source
+	cd build/deb/source && dpkg-buildpackage -us -uc -b
+	lintian --fail-on error,warning build/deb/*.changes
 
 # ---- what keeps it clean ----
 

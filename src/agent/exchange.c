@@ -198,8 +198,9 @@ static void message_failed(struct exchange *exchange, struct handler *handler,
     handler->metrics->results[result]++;
     if (exchange->failure == TASK_OK)
         exchange->failure = result;
-    snprintf(line, sizeof line, "%s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s", message,
-             subject->stream_id, subject->frame_id, subject->peer, task_result_name(result), text);
+    snprintf(line, sizeof line, "message %s (stream %" PRIu64 ", frame %" PRIu64 ", %s): %s: %s",
+             message, subject->stream_id, subject->frame_id, subject->peer,
+             task_result_name(result), text);
     metrics_error(exchange->conn->agent->metrics, line);
     log_about = (struct log_about){subject, message};
     log_limited(&handler->failures, LEVEL_ERR, "message failed, %s: %s", task_result_name(result),

@@ -30,12 +30,13 @@ enum channel_type {
     CHANNEL_ASK,        /* number: the question's; the text is it */
     CHANNEL_FORGET,     /* number: nobody waits for this question's answer any more */
     /* worker to supervisor */
-    CHANNEL_FAULT,  /* the text says what is wrong with the configuration or the scripts */
-    CHANNEL_LOADED, /* all is there: at the start, and after PREPARE */
-    CHANNEL_FAILED, /* it is not; FAULTs came before */
-    CHANNEL_ENDED,  /* the last connection is gone after DRAIN or STOP */
-    CHANNEL_ANSWER, /* number: of the question; a piece of its answer */
-    CHANNEL_END,    /* number: of the question; that was all */
+    CHANNEL_FAULT,   /* the text says what is wrong with the configuration or the scripts */
+    CHANNEL_LOADED,  /* all is there: at the start, and after PREPARE */
+    CHANNEL_FAILED,  /* it is not; FAULTs came before */
+    CHANNEL_SERVING, /* COMMIT is carried out */
+    CHANNEL_ENDED,   /* the last connection is gone after DRAIN or STOP */
+    CHANNEL_ANSWER,  /* number: of the question; a piece of its answer */
+    CHANNEL_END,     /* number: of the question; that was all */
 };
 
 struct packet {

@@ -74,27 +74,6 @@ static void run_reload(struct request *request)
     supervisor_reload(client_supervisor(request->client), reloaded, request->client);
 }
 
-static void run_set_log_level(struct request *request)
-{
-    static const struct {
-        const char *name;
-        enum log_level level;
-    } levels[] = {
-#define X(id, priority, name) {name, LEVEL_##id},
-        LOG_LEVELS(X)
-#undef X
-    };
-
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        if (strcmp(levels[i].name, request->words[0]) != 0)
-            continue;
-        supervisor_log_level(client_supervisor(request->client), levels[i].level);
-        finish(request->client, "ok\n");
-        return;
-    }
-    finish(request->client, "error: the level is one of err, warning, notice, info and debug\n");
-}
-
 static void run_drain(struct request *request)
 {
     struct supervisor *supervisor = client_supervisor(request->client);
@@ -153,6 +132,28 @@ static void run_show_sessions(struct request *request)
     say(request->client, request->json ? "[" : "");
     ask(request, request->json ? "sessions json" : "sessions text",
         request->json ? listed : passed_on);
+}
+
+static void run_set_log_level(struct request *request)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } levels[] = {
+#define X(id, priority, name) {name, LEVEL_##id},
+        LOG_LEVELS(X)
+#undef X
+    };
+
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        if (strcmp(levels[i].name, request->words[0]) != 0)
+            continue;
+        supervisor_log_level(client_supervisor(request->client), levels[i].level);
+        say(request->client, "ok\n");
+        ask(request, "ping", passed_on); /* so that it is true when it is read */
+        return;
+    }
+    finish(request->client, "error: the level is one of err, warning, notice, info and debug\n");
 }
 
 static void run_trace(struct request *request)

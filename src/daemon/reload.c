@@ -14,35 +14,38 @@ struct reload {
     struct prover *prover;
     struct config *config; /* the new one, once the prover is content */
     bool bound;            /* the new listeners */
-    uint32_t generation;   /* of this reload; older answers may still be on their way */
-    unsigned waiting;      /* for so many children */
-    bool *asked;           /* by child */
-    char *text;            /* what done is told */
+    bool committed;
+    uint32_t generation; /* of this reload; older answers may still be on their way */
+    unsigned waiting;    /* for so many children: LOADED, then SERVING */
+    bool *asked;         /* by child: it has not died since */
+    char *text;          /* what done is told */
     size_t size;
     FILE *notes;
+    reload_commit_fn *commit;
     reload_done_fn *done;
     void *context;
 };
 
-static void reload_over(struct reload *reload, bool good)
+static void reload_undo(struct reload *reload)
 {
-    struct config *config = reload->config;
+    for (unsigned i = 0; i < reload->nchildren; i++) {
+        if (reload->asked[i] && reload->children[i].state == CHILD_SERVING)
+            child_tell(&reload->children[i], CHANNEL_ABORT, reload->generation, "");
+    }
+    if (reload->bound)
+        listeners_abort(reload->listeners);
+    if (reload->config)
+        config_free(reload->config);
+}
 
+static void reload_over(struct reload *reload)
+{
     if (reload->prover)
         prover_cancel(reload->prover);
-    if (!good) {
-        for (unsigned i = 0; i < reload->nchildren; i++) {
-            if (reload->asked[i] && reload->children[i].state == CHILD_SERVING)
-                child_tell(&reload->children[i], CHANNEL_ABORT, reload->generation, "");
-        }
-        if (reload->bound)
-            listeners_abort(reload->listeners);
-        if (config)
-            config_free(config);
-        config = NULL;
-    }
+    if (!reload->committed)
+        reload_undo(reload);
     fclose(reload->notes);
-    reload->done(reload->context, config, reload->text);
+    reload->done(reload->context, reload->committed, reload->text);
     free(reload->text);
     free(reload->asked);
     free(reload);
@@ -51,23 +54,25 @@ static void reload_over(struct reload *reload, bool good)
 static void reload_failed(struct reload *reload, const char *why)
 {
     fprintf(reload->notes, "%s\n", why);
-    reload_over(reload, false);
+    reload_over(reload);
 }
 
-/* Everyone has loaded: from here on nothing fails. */
+/* Everyone has loaded: from here on nothing fails.  One that dies is started with the new. */
 static void reload_commit(struct reload *reload)
 {
+    reload->committed = true;
     for (unsigned i = 0; i < reload->nchildren; i++) {
         struct child *child = &reload->children[i];
 
-        if (reload->asked[i])
+        if (reload->asked[i]) {
+            reload->waiting++;
             child_tell(child, CHANNEL_COMMIT, reload->generation, "");
-        else if (child->state == CHILD_LOADING)
+        } else if (child->state == CHILD_LOADING) {
             child_kill(child); /* it began with the old configuration, and serves nobody yet */
+        }
     }
     listeners_commit(reload->listeners);
-    reload->bound = false;
-    reload_over(reload, true);
+    reload->commit(reload->context, reload->config);
 }
 
 static void ask_children(struct reload *reload)
@@ -92,12 +97,12 @@ static void proved(void *context, bool good, const char *text)
     reload->prover = NULL;
     fputs(text, reload->notes);
     if (!good) {
-        reload_over(reload, false);
+        reload_over(reload);
         return;
     }
     reload->config = mem_zalloc(sizeof *reload->config);
     if (config_read(reload->config, reload->host->path, reload->notes) != 0) {
-        reload_over(reload, false);
+        reload_over(reload);
         return;
     }
     if (listeners_prepare(reload->listeners, reload->config, fault, sizeof fault) != 0) {
@@ -109,7 +114,8 @@ static void proved(void *context, bool good, const char *text)
 }
 
 struct reload *reload_start(const struct child_host *host, struct child *children, unsigned n,
-                            struct listeners *listeners, reload_done_fn *done, void *context)
+                            struct listeners *listeners, reload_commit_fn *commit,
+                            reload_done_fn *done, void *context)
 {
     static uint32_t generations;
     struct reload *reload = mem_zalloc(sizeof *reload);
@@ -119,6 +125,7 @@ struct reload *reload_start(const struct child_host *host, struct child *childre
     reload->nchildren = n;
     reload->listeners = listeners;
     reload->generation = ++generations;
+    reload->commit = commit;
     reload->done = done;
     reload->context = context;
     reload->asked = mem_zalloc(n * sizeof *reload->asked);
@@ -127,7 +134,7 @@ struct reload *reload_start(const struct child_host *host, struct child *childre
     if (reload->prover)
         return reload;
     fprintf(reload->notes, "cannot start a process that loads the scripts: %s\n", strerror(errno));
-    reload_over(reload, false);
+    reload_over(reload);
     return NULL;
 }
 
@@ -141,9 +148,11 @@ void reload_said(struct reload *reload, struct child *child, const struct packet
         return;
     if (packet->type == CHANNEL_FAILED) {
         reload->asked[child->number - 1] = false;
-        reload_over(reload, false);
+        reload_over(reload);
     } else if (packet->type == CHANNEL_LOADED && --reload->waiting == 0) {
         reload_commit(reload);
+    } else if (packet->type == CHANNEL_SERVING && --reload->waiting == 0) {
+        reload_over(reload);
     }
 }
 
@@ -152,7 +161,10 @@ void reload_lost(struct reload *reload, const struct child *child)
     if (!reload->asked[child->number - 1])
         return;
     reload->asked[child->number - 1] = false;
-    reload_failed(reload, "a worker died while it loaded the scripts");
+    if (!reload->committed)
+        reload_failed(reload, "a worker died while it loaded the scripts");
+    else if (--reload->waiting == 0)
+        reload_over(reload);
 }
 
 void reload_cancel(struct reload *reload, const char *why)

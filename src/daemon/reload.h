@@ -18,12 +18,16 @@
 
 struct reload;
 
-/* config: the new one, the callee's; NULL when it failed.  text: every error, or notes. */
-typedef void reload_done_fn(void *context, struct config *config, const char *text);
+/* Nothing can fail any more: from now on this configuration, the callee's, holds. */
+typedef void reload_commit_fn(void *context, struct config *config);
+
+/* Everyone serves with it, or nobody.  text: every error, a line each, or notes. */
+typedef void reload_done_fn(void *context, bool good, const char *text);
 
 /* done is called once, maybe before this returns, which is then NULL. */
 struct reload *reload_start(const struct child_host *host, struct child *children, unsigned n,
-                            struct listeners *listeners, reload_done_fn *done, void *context);
+                            struct listeners *listeners, reload_commit_fn *commit,
+                            reload_done_fn *done, void *context);
 
 /* What a child says of it: FAULT, LOADED, FAILED.  Anything may be over after it. */
 void reload_said(struct reload *reload, struct child *child, const struct packet *packet);

@@ -364,24 +364,29 @@ static void count_reload(struct supervisor *supervisor, bool good)
     reloads->took = reloads->last - supervisor->reload_began;
 }
 
+/* A reload_commit_fn. */
+static void reload_committed(void *context, struct config *config)
+{
+    use_config(context, config);
+}
+
 /* A reload_done_fn. */
-static void reloaded(void *context, struct config *config, const char *text)
+static void reloaded(void *context, bool good, const char *text)
 {
     struct supervisor *supervisor = context;
     supervisor_done_fn *done = supervisor->reload_done;
 
     supervisor->reload = NULL;
-    count_reload(supervisor, config != NULL);
-    if (config) {
-        use_config(supervisor, config);
+    count_reload(supervisor, good);
+    if (good) {
         log_write(LEVEL_NOTICE, "scripts reloaded");
     } else {
         log_lines(LEVEL_ERR, text);
         log_write(LEVEL_ERR, "reload failed: the old configuration and scripts go on");
     }
-    notify_send("READY=1\nSTATUS=%s", config ? "Serving" : "Serving; the last reload failed");
+    notify_send("READY=1\nSTATUS=%s", good ? "Serving" : "Serving; the last reload failed");
     if (done)
-        done(supervisor->reload_context, config != NULL, text);
+        done(supervisor->reload_context, good, text);
 }
 
 void supervisor_reload(struct supervisor *supervisor, supervisor_done_fn *done, void *context)
@@ -403,7 +408,7 @@ void supervisor_reload(struct supervisor *supervisor, supervisor_done_fn *done, 
     supervisor->reload_context = context;
     supervisor->reload =
         reload_start(&supervisor->host, supervisor->children, supervisor->nchildren,
-                     &supervisor->listeners, reloaded, supervisor);
+                     &supervisor->listeners, reload_committed, reloaded, supervisor);
 }
 
 void supervisor_log_level(struct supervisor *supervisor, enum log_level level)

@@ -176,6 +176,7 @@ static void reload_commit(struct worker *worker)
     config_free(old);
     worker->next = NULL;
     worker->prepared = NULL;
+    tell(worker, CHANNEL_SERVING, worker->generation, "", 0);
 }
 
 /* Whatever is loading or has loaded, but does not serve, is forgotten. */

@@ -83,6 +83,10 @@ void worker_show(struct agent *agent, struct channel *channel, const struct pack
         answer(channel, CHANNEL_END, packet->number, "");
         return;
     }
+    if (strcmp(packet->text, "ping") == 0) {
+        answer(channel, CHANNEL_END, packet->number, "");
+        return;
+    }
     show_sessions(agent, channel, packet->number, strcmp(packet->text, "sessions json") == 0);
 }
 

@@ -4,6 +4,7 @@
  *   sessions text|json     each connection, a row (sheet.h)
  *   trace MESSAGE N        lines about the next N of that message, while they come
  *   untrace MESSAGE        ends those
+ *   ping                   nothing; whatever it was told before is done
  */
 #ifndef DAEMON_WORKER_SHOW_H
 #define DAEMON_WORKER_SHOW_H

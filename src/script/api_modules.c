@@ -2,7 +2,7 @@
  * Where `require` finds spoa-lua's own modules, and what it says of one that was not built.
  *
  * They are in the folders modules/ and lua/ beside the executable (the build tree has links
- * there), or else where `make install` puts them.
+ * there), or else where `make install` puts them as seen from there, whatever its PREFIX.
  */
 #include <lauxlib.h>
 #include <stdio.h>
@@ -10,13 +10,6 @@
 #include <unistd.h>
 
 #include "script/api.h"
-
-#ifndef SPOA_LUA_LIBDIR
-#define SPOA_LUA_LIBDIR "/usr/local/lib/spoa-lua"
-#endif
-#ifndef SPOA_LUA_DATADIR
-#define SPOA_LUA_DATADIR "/usr/local/share/spoa-lua"
-#endif
 
 #define PLACE_MAX 4096
 
@@ -47,21 +40,22 @@ static int search(lua_State *lua)
     return 0;
 }
 
-/* The folder beside the executable when it is there, or else the installed one. */
+/* The folder beside the executable when it is there, or else the installed one; both as seen
+ * from the executable's folder. */
 static void place_of(char place[PLACE_MAX], const char *folder, const char *installed)
 {
     char exe[PLACE_MAX / 2];
     ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
     char *slash;
 
-    snprintf(place, PLACE_MAX, "%s", installed);
+    place[0] = '\0';
     if (len <= 0)
         return;
     exe[len] = '\0';
     slash = strrchr(exe, '/');
     snprintf(place, PLACE_MAX, "%.*s/%s", (int)(slash - exe), exe, folder);
     if (access(place, X_OK) != 0)
-        snprintf(place, PLACE_MAX, "%s", installed);
+        snprintf(place, PLACE_MAX, "%.*s/%s", (int)(slash - exe), exe, installed);
 }
 
 /* package[field] = place .. ending .. ";" .. package[field] */
@@ -78,9 +72,9 @@ void api_modules_open(lua_State *lua)
     char place[PLACE_MAX];
 
     lua_getglobal(lua, "package");
-    place_of(place, "modules", SPOA_LUA_LIBDIR);
+    place_of(place, "modules", "../lib/spoa-lua");
     prepend(lua, "cpath", place, "/?.so");
-    place_of(place, "lua", SPOA_LUA_DATADIR);
+    place_of(place, "lua", "../share/spoa-lua");
     prepend(lua, "path", place, "/?.lua");
     lua_getfield(lua, -1, "searchers");
     lua_pushcfunction(lua, search);

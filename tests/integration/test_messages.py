@@ -31,6 +31,6 @@ class Messages(VersionsCase):
                 self.assertEqual(reply["spoa_error"], None if path == "/" else "error", path)
                 self.assertEqual(reply["err"], None)
             # The log says where, and of whom.
-            agent.wait_log(r"err .*fails.*handlers\.lua:4: on purpose")
+            agent.wait_log(r"err .*handlers\.lua:4: on purpose.* message=fails$")
             # A message without a handler is logged once for its name, not once for each message.
             self.assertEqual(agent.log().count("nobody"), 1)
