@@ -209,8 +209,9 @@ class Reload(unittest.TestCase):
                 agent.write("list.txt", "".join(f"{i}.0.0.0/8\n" for i in range(10, 10 + n)))
                 self.assertTrue(agent.reload())
                 self.check(agent, "10.0.0.1", set=True, map="old", n=n)
+            mark = agent.mark()
             agent.write("list.txt", "10.0.0.0/8\n77.0.0.0/8\n")
-            agent.wait_log(r"info list\.txt: loaded again, 2 prefixes$")
+            agent.wait_log(r"info list\.txt: loaded again, 2 prefixes$", after=mark)
             self.check(agent, "77.0.0.1", set=True, n=2)
 
 
