@@ -249,7 +249,7 @@ static void transfer_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     wake_ended(pool);
 }
 
-bool http_pool_start(struct http_transfer *transfer, struct wait *wait)
+bool http_pool_start(struct http_transfer *transfer, struct wait *wait, double seconds)
 {
     struct http_pool *pool = transfer->pool;
 
@@ -257,7 +257,7 @@ bool http_pool_start(struct http_transfer *transfer, struct wait *wait)
         return false;
     transfer->wait = wait;
     transfer->phase = HTTP_RUNNING;
-    ev_timer_init(&transfer->timer, transfer_overdue, transfer->timeout, 0);
+    ev_timer_init(&transfer->timer, transfer_overdue, seconds, 0);
     transfer->timer.data = transfer;
     ev_timer_start(pool->loop, &transfer->timer);
     return true;

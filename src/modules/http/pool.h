@@ -41,8 +41,9 @@ void http_pool_limit(struct http_pool *pool, long per_host, long total);
 struct http_transfer *http_pool_take(struct http_pool *pool, struct http_transfer **owner);
 
 /* Sends the request; wait is woken from the loop when it has ended, with the transfer in phase
- * HTTP_LENT again.  Never before this returns.  False: it could not be started. */
-bool http_pool_start(struct http_transfer *transfer, struct wait *wait);
+ * HTTP_LENT again, at the latest after so many seconds of the loop's clock.  Never before this
+ * returns.  False: it could not be started. */
+bool http_pool_start(struct http_transfer *transfer, struct wait *wait, double seconds);
 
 /* Gives a transfer back in whatever phase it is; a running one is ended, its connection closed. */
 void http_pool_put(struct http_transfer *transfer);

@@ -121,6 +121,7 @@ static void conn_connect(struct redis_conn *conn)
     conn->phase = REDIS_CONNECTING;
     conn->address = 0;
     ev_timer_stop(conn->loop, &conn->timer);
+    ev_now_update(conn->loop); /* the handler that asks may have computed before */
     ev_timer_set(&conn->timer, conn->connect_timeout, 0);
     ev_timer_start(conn->loop, &conn->timer);
     connect_next(conn, EADDRNOTAVAIL);
