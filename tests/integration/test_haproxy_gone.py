@@ -1,10 +1,12 @@
 """HAProxy dies while handlers wait: they are cancelled and their <close> variables run."""
+import contextlib
+import socket
 import threading
 import time
 
 from lib import http
 from lib.agent import Agent
-from lib.haproxy import HAProxy, VersionsCase
+from lib.haproxy import EVENT, HAProxy, VersionsCase
 
 LUA = """
 local closing = { __close = function(self) io.stderr:write("closed ", self.path, "\\n") end }
@@ -18,6 +20,19 @@ function wait(args)
 end
 """
 COUNT = 10
+MANY = 500
+COUNTING = """
+local waiting, closed = 0, 0
+local closing = { __close = function() closed = closed + 1 end }
+function wait()
+    local held <close> = setmetatable({}, closing)
+    waiting = waiting + 1
+    if waiting == %d then io.stderr:write("all are waiting\\n") end
+    spoa.sleep(100)
+    waiting = -1 -- none gets as far
+end
+function count() return { txn = { waiting = waiting, closed = closed } } end
+""" % MANY
 
 
 def try_get(haproxy, path):
@@ -26,6 +41,14 @@ def try_get(haproxy, path):
         haproxy.get(path)
     except (OSError, http.http.client.HTTPException):
         pass
+
+
+def await_descriptors(test, agent, count):
+    """Until the agent has closed what it had opened meanwhile."""
+    deadline = time.monotonic() + 10
+    while agent.fds() != count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    test.assertEqual(agent.fds(), count)
 
 
 class HaproxyGone(VersionsCase):
@@ -48,7 +71,22 @@ class HaproxyGone(VersionsCase):
             with HAProxy(version, agent, {"wait": "args path=path"}, show={"path": "txn.t.path"}) as haproxy:
                 self.assertEqual(haproxy.get("/quick")["path"], "/quick")
                 haproxy.kill()
-            deadline = time.monotonic() + 10
-            while agent.fds() != descriptors and time.monotonic() < deadline:
-                time.sleep(0.01)
-            self.assertEqual(agent.fds(), descriptors)
+            await_descriptors(self, agent, descriptors)
+
+    def each_killed_with_many_waiting(self, version):
+        messages = {"wait": f"event {EVENT} if {{ path /wait }}", "count": f"event {EVENT} if {{ path /count }}"}
+        show = {"waiting": "txn.t.waiting", "closed": "txn.t.closed"}
+        with Agent(COUNTING, config="handler-timeout 100s") as agent:
+            descriptors = agent.fds()
+            with HAProxy(version, agent, messages, timeout="100s") as haproxy, contextlib.ExitStack() as requests:
+                for _ in range(MANY):  # nobody reads the replies: there are none
+                    sock = requests.enter_context(socket.create_connection(("127.0.0.1", haproxy.port), 20))
+                    sock.sendall(b"GET /wait HTTP/1.1\r\nHost: t\r\n\r\n")
+                agent.wait_log("^all are waiting$", timeout=60)
+                haproxy.kill()
+                await_descriptors(self, agent, descriptors)
+            with HAProxy(version, agent, messages, show=show) as haproxy:
+                deadline = time.monotonic() + 20
+                while (reply := haproxy.get("/count"))["closed"] != str(MANY) and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                self.assertEqual((reply["closed"], reply["waiting"]), (str(MANY), str(MANY)))
