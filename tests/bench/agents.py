@@ -96,7 +96,8 @@ class Running:
         config = self.folder / "spoa-lua.conf"
         (self.folder / "handler.lua").write_text(script)
         config.write_text("listen 127.0.0.1:0\nscript handler.lua\n" +
-                          (f"workers {workers}\n" if has_key("workers") else ""))
+                          (f"workers {workers}\n" if has_key("workers") else "") +
+                          ("metrics 127.0.0.1:0\n" if has_key("metrics") else ""))
         port = 0 if agent.says_port else free_port()
         words = [word.format(port=port, config=config, folder=self.folder) for word in agent.command]
         env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET")}
