@@ -102,9 +102,14 @@ struct wire_out conn_output(struct conn *conn, size_t room)
     return wire_out_open(buf_room(&conn->out, room), room);
 }
 
+size_t conn_put_length(const struct conn *conn, const struct wire_out *out)
+{
+    return (size_t)(out->at - (conn->out.bytes + conn->out.end));
+}
+
 void conn_written(struct conn *conn, const struct wire_out *out)
 {
-    buf_added(&conn->out, (size_t)(out->at - (conn->out.bytes + conn->out.end)));
+    buf_added(&conn->out, conn_put_length(conn, out));
     conn_mark_dirty(conn);
 }
 
@@ -113,7 +118,7 @@ static void conn_put_disconnect(struct conn *conn, enum status status)
     struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
 
     disconnect_put(&out, FRAME_AGENT_DISCONNECT, status);
-    conn->agent->metrics->n[METRIC_FRAMES_OUT_DISCONNECT]++;
+    metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_DISCONNECT, conn_put_length(conn, &out));
     conn_written(conn, &out);
     conn_enter(conn, CONN_CLOSING);
 }
@@ -168,7 +173,7 @@ static void put_agent_hello(struct conn *conn, const struct hello *hello, uint32
         capabilities |= HELLO_PIPELINING;
     conn->single = !(capabilities & HELLO_PIPELINING) && hello->capabilities == HELLO_PIPELINING;
     hello_put_agent(&out, size, capabilities);
-    conn->agent->metrics->n[METRIC_FRAMES_OUT_HELLO]++;
+    metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_HELLO, conn_put_length(conn, &out));
     conn_written(conn, &out);
 }
 
@@ -232,37 +237,37 @@ static void frame_disconnect(struct conn *conn, const struct frame *frame)
     conn_enter(conn, CONN_LEAVING);
 }
 
-static void conn_frame(struct conn *conn, const struct frame *frame)
+static void conn_frame(struct conn *conn, const struct frame *frame, size_t len)
 {
-    uint64_t *n = conn->agent->metrics->n;
+    struct metrics *metrics = conn->agent->metrics;
 
     if (conn->state == CONN_HELLO) {
-        n[METRIC_FRAMES_IN_HELLO]++;
+        metrics_frame(metrics, METRIC_FRAMES_IN_HELLO, len);
         frame_hello(conn, frame);
         return;
     }
     switch (frame->type) {
     case FRAME_NOTIFY:
-        n[METRIC_FRAMES_IN_NOTIFY]++;
+        metrics_frame(metrics, METRIC_FRAMES_IN_NOTIFY, len);
         frame_notify(conn, frame);
         break;
     case FRAME_UNSET:
-        n[METRIC_FRAMES_IN_FRAGMENT]++;
+        metrics_frame(metrics, METRIC_FRAMES_IN_FRAGMENT, len);
         fragments_add(conn, frame);
         break;
     case FRAME_HAPROXY_DISCONNECT:
-        n[METRIC_FRAMES_IN_DISCONNECT]++;
+        metrics_frame(metrics, METRIC_FRAMES_IN_DISCONNECT, len);
         frame_disconnect(conn, frame);
         break;
     case FRAME_HAPROXY_HELLO:
     case FRAME_AGENT_HELLO:
     case FRAME_AGENT_DISCONNECT:
     case FRAME_ACK:
-        n[METRIC_FRAMES_IN_OTHER]++;
+        metrics_frame(metrics, METRIC_FRAMES_IN_OTHER, len);
         conn_refuse(conn, STATUS_INVALID);
         break;
     default:
-        n[METRIC_FRAMES_IN_OTHER]++;
+        metrics_frame(metrics, METRIC_FRAMES_IN_OTHER, len);
         break; /* SPOE.txt 3.2.2: an unknown type is skipped */
     }
 }
@@ -279,7 +284,7 @@ static bool conn_frames(struct conn *conn)
 
         switch (frame_get(buf_head(&conn->in), buf_len(&conn->in), max, &frame, &used)) {
         case FRAME_OK:
-            conn_frame(conn, &frame);
+            conn_frame(conn, &frame, used);
             buf_take(&conn->in, used);
             break;
         case FRAME_PARTIAL:
@@ -321,7 +326,6 @@ static void conn_read(struct conn *conn)
         conn_lost(conn);
         return;
     }
-    conn->agent->metrics->n[METRIC_BYTES_IN] += (uint64_t)got;
     conn_frames(conn);
     if (conn->state > CONN_RUNNING) {
         buf_clear(&conn->in);
@@ -398,10 +402,8 @@ static bool conn_send(struct conn *conn)
     if (sent < 0 && errno != EAGAIN && errno != EINTR)
         return false;
     conn->blocked = buf_len(&conn->out) != 0;
-    if (sent > 0) {
-        conn->agent->metrics->n[METRIC_BYTES_OUT] += (uint64_t)sent;
+    if (sent > 0)
         conn_retime(conn);
-    }
     return true;
 }
 

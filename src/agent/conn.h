@@ -61,6 +61,8 @@ void conn_close(struct conn *conn);
 
 /* Room for a frame of so many bytes at the end of the output; conn_written must follow. */
 struct wire_out conn_output(struct conn *conn, size_t room);
+/* How long what has been put there is. */
+size_t conn_put_length(const struct conn *conn, const struct wire_out *out);
 void conn_written(struct conn *conn, const struct wire_out *out);
 
 /* An exchange ended: what was held back because of it may go on. */

@@ -128,8 +128,8 @@ void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id, e
 
     put_error(&out, options, why);
     frame_end(&out, begin);
+    metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_ACK, conn_put_length(conn, &out));
     conn_written(conn, &out);
-    conn->agent->metrics->n[METRIC_FRAMES_OUT_ACK]++;
 }
 
 /* Several messages: their actions in message order. */
@@ -160,8 +160,8 @@ static void exchange_answer(struct exchange *exchange)
             put_error(&out, options, exchange->failure);
     }
     frame_end(&out, begin);
+    metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_ACK, conn_put_length(conn, &out));
     conn_written(conn, &out);
-    conn->agent->metrics->n[METRIC_FRAMES_OUT_ACK]++;
     background_release(exchange->script, &exchange->after);
     exchange_free(exchange);
     conn_answered(conn);

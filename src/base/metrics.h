@@ -9,6 +9,7 @@
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -36,9 +37,18 @@
     X(FRAMES_OUT_ACK, COUNTER, "spoa_lua_frames_total", "direction=\"out\",type=\"ack\"", "")      \
     X(FRAMES_OUT_DISCONNECT, COUNTER, "spoa_lua_frames_total",                                     \
       "direction=\"out\",type=\"disconnect\"", "")                                                 \
-    X(BYTES_IN, COUNTER, "spoa_lua_bytes_total", "direction=\"in\"",                               \
-      "Bytes on connections, by direction.")                                                       \
-    X(BYTES_OUT, COUNTER, "spoa_lua_bytes_total", "direction=\"out\"", "")                         \
+    X(BYTES_IN_HELLO, COUNTER, "spoa_lua_bytes_total", "direction=\"in\",type=\"hello\"",          \
+      "Bytes of frames, by direction and type.")                                                   \
+    X(BYTES_IN_NOTIFY, COUNTER, "spoa_lua_bytes_total", "direction=\"in\",type=\"notify\"", "")    \
+    X(BYTES_IN_FRAGMENT, COUNTER, "spoa_lua_bytes_total", "direction=\"in\",type=\"fragment\"",    \
+      "")                                                                                          \
+    X(BYTES_IN_DISCONNECT, COUNTER, "spoa_lua_bytes_total",                                        \
+      "direction=\"in\",type=\"disconnect\"", "")                                                  \
+    X(BYTES_IN_OTHER, COUNTER, "spoa_lua_bytes_total", "direction=\"in\",type=\"other\"", "")      \
+    X(BYTES_OUT_HELLO, COUNTER, "spoa_lua_bytes_total", "direction=\"out\",type=\"hello\"", "")    \
+    X(BYTES_OUT_ACK, COUNTER, "spoa_lua_bytes_total", "direction=\"out\",type=\"ack\"", "")        \
+    X(BYTES_OUT_DISCONNECT, COUNTER, "spoa_lua_bytes_total",                                       \
+      "direction=\"out\",type=\"disconnect\"", "")                                                 \
     X(NOTIFIES, COUNTER, "spoa_lua_notifies_total", "",                                            \
       "NOTIFYs that were whole and well formed, put together from fragments or not.")              \
     X(NOTIFIES_CANCELLED, COUNTER, "spoa_lua_notifies_cancelled_total", "",                        \
@@ -64,6 +74,9 @@ enum metric {
 #undef X
         METRIC_COUNT
 };
+
+/* From a row of frames to the row of their bytes. */
+#define METRIC_BYTES_OF (METRIC_BYTES_IN_HELLO - METRIC_FRAMES_IN_HELLO)
 
 /* How a message can end; script/task.h has the names. */
 #define METRICS_RESULTS 6
@@ -116,6 +129,12 @@ struct metrics {
     struct metrics_handler handlers[METRICS_HANDLERS];
     struct metrics_error errors[METRICS_ERRORS];
 };
+
+static inline void metrics_frame(struct metrics *metrics, enum metric frames, size_t bytes)
+{
+    metrics->n[frames]++;
+    metrics->n[frames + METRIC_BYTES_OF] += bytes;
+}
 
 /* All zeroes, shared with the processes that are forked from now on. */
 struct metrics *metrics_open(void);

@@ -82,10 +82,14 @@ START_TEST(durations_fall_into_their_buckets)
     static const struct {
         uint64_t nanoseconds;
         unsigned bucket;
-    } cases[] = {{0, 0},         {25000, 0},
-                 {25001, 1},     {50000, 1},
-                 {1000000, 5},   {1000001, 6},
-                 {10000000000, METRICS_BUCKETS - 2}, {10000000001, METRICS_BUCKETS - 1},
+    } cases[] = {{0, 0},
+                 {25000, 0},
+                 {25001, 1},
+                 {50000, 1},
+                 {1000000, 5},
+                 {1000001, 6},
+                 {10000000000, METRICS_BUCKETS - 2},
+                 {10000000001, METRICS_BUCKETS - 1},
                  {UINT64_MAX / 2, METRICS_BUCKETS - 1}};
     struct metrics_handler handler = {.name = "f"};
 
