@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-from lib.agent import ROOT, environment
+from lib.agent import ROOT, Agent, Process, environment
+from lib.spop import Client
 
 UNITS = [ROOT / "conf/spoa-lua.service", ROOT / "conf/spoa-lua.socket"]
 
@@ -36,6 +37,66 @@ class Units(unittest.TestCase):
         service = UNITS[0].read_text()
         self.assertIn("ExecReload=/usr/sbin/spoa-lua reload -c /etc/spoa-lua/spoa-lua.conf\n", service)
         self.assertIn("Type=notify\n", service)
+
+
+USES_MUCH = """
+local dict, dns, http = require "spoa.dict", require "spoa.dns", require "spoa.http"
+local counts = dict.open("counts", { size = "1m" })
+dns.configure { servers = { "127.0.0.1:1" } }
+function much(args)
+    http.get("http://127.0.0.1:1/")
+    dns.resolve("agent.invalid")
+    return { ["txn.n"] = counts:incr("n", 1, 0) }
+end
+"""
+
+
+class Traced(Agent):
+    """The release build, as the unit starts it, under strace; the daemon is the process itself (-D)."""
+
+    def start(self, *options):
+        self.trace = self.folder / "trace"
+        self.process = Process(["strace", "-D", "-f", "-qq", "-o", self.trace, ROOT / "build/spoa-lua", "-c",
+                                self.config_file], cwd=self.folder, env=self._env, name="spoa-lua")
+        try:
+            self._await_start()
+        except AssertionError:
+            self.process.kill()
+            raise
+        self.addresses = re.findall(r"listening on (\S+)$", self.log(), re.M)
+        self.address = self.addresses[0]
+        return self
+
+
+class SystemCalls(unittest.TestCase):
+    """No systemd runs here that would filter them, so what the daemon calls is held against the filter."""
+
+    def names(self, word):
+        if not word.startswith("@"):
+            return {word}
+        said = subprocess.run(["systemd-analyze", "syscall-filter", word], capture_output=True, text=True, check=True)
+        lines = [line.strip() for line in said.stdout.splitlines()[1:]]
+        return set().union(*(self.names(line) for line in lines if line and not line.startswith("#")))
+
+    def test_the_filter_lets_them_pass(self):
+        allowed = set()
+        for but, words in re.findall(r"^SystemCallFilter=(~?)(.*)$", UNITS[0].read_text(), re.M):
+            for word in words.split():
+                allowed = allowed - self.names(word) if but else allowed | self.names(word)
+        self.assertGreater(len(allowed), 200)
+        shm = tempfile.mkdtemp(prefix="spoa-lua-test-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, shm)
+        with Traced(USES_MUCH, f"workers 2\ncontrol unix:{shm}/control.sock", env={"SPOA_LUA_SHM": shm}) as agent:
+            with Client(agent.address) as client:
+                client.handshake()
+                self.assertEqual(client.notify("much").vars(), {"txn.n": ("int64", 1)})
+                self.assertTrue(agent.reload())
+                self.assertEqual(client.notify("much").vars(), {"txn.n": ("int64", 2)})
+            agent.stop()
+            trace = agent.trace.read_text()
+        called = set(re.findall(r"^\d+ +(\w+)\(", trace, re.M))
+        self.assertLessEqual({"execve", "accept4", "sendto", "prctl"}, called)
+        self.assertEqual(called - allowed, set())
 
 
 class Install(unittest.TestCase):
