@@ -34,6 +34,7 @@ enum channel_type {
     CHANNEL_LOADED,  /* all is there: at the start, and after PREPARE */
     CHANNEL_FAILED,  /* it is not; FAULTs came before */
     CHANNEL_SERVING, /* COMMIT is carried out */
+    CHANNEL_LEAVING, /* it drains without having been told here: no more connections */
     CHANNEL_ENDED,   /* the last connection is gone after DRAIN or STOP */
     CHANNEL_ANSWER,  /* number: of the question; a piece of its answer */
     CHANNEL_END,     /* number: of the question; that was all */

@@ -94,6 +94,8 @@ static void said(void *context, const struct packet *packet)
             child_gone(child, child->state == CHILD_ENDING);
         return;
     }
+    if (packet->type == CHANNEL_LEAVING)
+        child->state = CHILD_ENDING;
     if (packet->type == CHANNEL_LOADED && child->state == CHILD_LOADING)
         child->state = CHILD_SERVING;
     if (packet->type == CHANNEL_LOADED || packet->type == CHANNEL_FAILED)

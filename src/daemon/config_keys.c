@@ -123,7 +123,8 @@ const struct config_row config_rows[] = {
         .min = "1m",
         .max = "64g",
         FIELD(script.memory),
-        .text = "The most that all of Lua may use: scripts, their tables and running handlers. "
+        .text = "The most that all of Lua may use in each worker: scripts, their tables and "
+                "running handlers. "
                 "What asks for more fails with \"memory\". Raise it for large tables kept in "
                 "memory.",
     },
@@ -135,7 +136,8 @@ const struct config_row config_rows[] = {
         .min = "1",
         .max = "1000000",
         FIELD(script.concurrency),
-        .text = "How many handlers may be under way at once, nearly all of them waiting. A "
+        .text = "How many handlers may be under way at once in each worker, nearly all of them "
+                "waiting. A "
                 "message above that fails at once with \"busy\". Lower it to shed load early, "
                 "raise it for many slow waits.",
     },
@@ -278,7 +280,8 @@ const struct config_row config_rows[] = {
         .min = "1",
         .max = "1000000",
         FIELD(agent.max_connections),
-        .text = "How many connections may be open at once; one above that is closed as soon as it "
+        .text = "How many connections each worker may have at once; one above that is closed as "
+                "soon as it "
                 "is accepted. A starting HAProxy opens one per concurrent request. The limit on "
                 "open files (LimitNOFILE in systemd) must be higher.",
     },
@@ -340,7 +343,8 @@ const struct config_row config_rows[] = {
         .example = "daemon",
         .text = "Who the daemon becomes once its sockets are bound, by name or number, with that "
                 "user's groups. It must be started as root for that. A reload can then bind no "
-                "port below 1024. Where systemd starts it, User= or DynamicUser= there is better.",
+                "port below 1024, and reads everything as that user. Where systemd starts it, "
+                "User= or DynamicUser= there is better.",
     },
     {
         .key = "group",

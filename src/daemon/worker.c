@@ -270,6 +270,7 @@ static void term_received(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
     (void)events;
+    tell(signal->data, CHANNEL_LEAVING, 0, "", 0);
     worker_drain(signal->data);
 }
 
