@@ -16,11 +16,12 @@ class Options:
     disturbed = 0.04
 
 
-def loaded(running, agent, args, seconds, body=0):
+def loaded(running, agent, args, seconds, body=0, ours=()):
+    """ours: further processes that belong to the measurement."""
     words = [*args, "-d", seconds, "-w", WARMUP, "-m", agent.message, *ADDRESS, *agent.expected(bool(body))]
     if body:
         words += ["-a", f"body=bin:{body}"]
-    watch = Watch([running.process.pid])
+    watch = Watch([running.process.pid, *ours])
     figures = load(running.port, words, cpu=cpus()[1], pid=running.pid, timeout=seconds + 30)
     figures["foreign"] = watch.share()
     return figures
@@ -38,10 +39,10 @@ def quiet(once, options):
     return best
 
 
-def measured(agent, args, options, body=0, **running):
+def measured(agent, args, options, body=0, ours=(), **running):
     def once():
         with Running(agent, cpus()[0], **running) as started:
-            return loaded(started, agent, args, options.seconds, body)
+            return loaded(started, agent, args, options.seconds, body, ours)
     return quiet(once, options)
 
 

@@ -6,6 +6,7 @@
 Parts:  shapes  every shape (connections x NOTIFYs outstanding) against every agent
         memory  peak, growth over a million messages, an idle connection
         scale   cost of a message by connections, arguments, handlers
+        waiting answers while a thousand handlers wait; a handler that waits on Redis
         e2e     requests a second through real HAProxy with wrk
 
 The agent runs on one CPU, the load on another.  Every agent is started afresh for every figure;
@@ -33,13 +34,14 @@ import memory  # noqa: E402
 import plot  # noqa: E402
 import scaling  # noqa: E402
 import shapes  # noqa: E402
+import waiting  # noqa: E402
 from agents import OURS, foreign  # noqa: E402
 from gate import toolchain  # noqa: E402
 from machine import description  # noqa: E402
 from measure import Options, cpu  # noqa: E402
 
 OUT = pathlib.Path(__file__).with_name("out")
-PARTS = ["shapes", "memory", "scale", "e2e"]
+PARTS = ["shapes", "memory", "scale", "waiting", "e2e"]
 
 
 def parse():
@@ -137,6 +139,8 @@ def main():
         report.add("Memory", memory.report())
     if "scale" in options.parts:
         report.add("Scale", scaling.report(options, say))
+    if "waiting" in options.parts:
+        report.add("Waiting", waiting.report(options, say))
     if "e2e" in options.parts:
         run_e2e(report, agents, options)
     return 0
