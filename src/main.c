@@ -156,6 +156,9 @@ static bool find_control(struct listener_spec *spec, const char *address, const 
 {
     struct config *config;
     const char *wrong;
+    char *faults = NULL;
+    size_t size;
+    FILE *errors;
 
     if (address) {
         wrong = listener_parse(spec, address);
@@ -164,12 +167,18 @@ static bool find_control(struct listener_spec *spec, const char *address, const 
         *status = EX_USAGE;
         return !wrong;
     }
-    config = config_load(path, status);
-    if (!config)
-        return false;
+    /* A file that has been edited wrongly since still says where the daemon is, which says
+     * itself what is wrong with it. */
+    config = mem_zalloc(sizeof *config);
+    errors = open_memstream(&faults, &size);
+    config_read(config, path, errors);
+    fclose(errors);
     *spec = config->control;
     config->control.text = NULL;
     config_free(config);
+    if (!spec->text)
+        fputs(faults, stderr);
+    free(faults);
     if (spec->text)
         return true;
     fprintf(stderr,

@@ -61,6 +61,8 @@ static void place_of(char place[PLACE_MAX], const char *folder, const char *inst
 /* package[field] = place .. ending .. ";" .. package[field] */
 static void prepend(lua_State *lua, const char *field, const char *place, const char *ending)
 {
+    if (!*place)
+        return; /* without /proc nobody knows, and the root folder is not the place */
     lua_pushfstring(lua, "%s%s;", place, ending);
     lua_getfield(lua, -2, field);
     lua_concat(lua, 2);

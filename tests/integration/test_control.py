@@ -82,6 +82,15 @@ class Control(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertRegex(done.stderr, r"error: reload failed, .*\n.*handlers\.lua:1: attempt to perform arithmetic")
 
+    def test_a_broken_file_still_says_where_the_daemon_is(self):
+        with Controlled() as agent:
+            text = agent.config_file.read_text()
+            agent.config_file.write_text(f"{text}\nno-such-key 1\n")
+            self.assertEqual(run("ctl", "-c", agent.config_file, "ping").stdout, "pong\n")
+            done = run("reload", "-c", agent.config_file)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r"spoa-lua\.conf:\d+: unknown key 'no-such-key'")
+
     def test_log_level_at_run_time(self):
         with Controlled("workers 2") as agent:
             for level, expected in (("debug", True), ("warning", False)):
