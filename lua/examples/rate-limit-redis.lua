@@ -7,6 +7,8 @@
 -- With `option var-prefix rate`:
 --
 --     http-request deny status 429 if { var(txn.rate.limited) -m bool }
+--
+-- Without Redis everybody is let through, and txn.rate.uncounted is true.
 
 local redis = require "spoa.redis"
 
@@ -23,9 +25,9 @@ local COUNT = [[
 function limit_rate_shared(args)
     local n, problem = server:eval(COUNT, 1, "rate:" .. args.ip, SECONDS)
 
-    if not n then -- without Redis everybody is let through
+    if not n then
         spoa.log("warning", "limit-rate-shared:", problem)
         return { ["txn.uncounted"] = true }
     end
-    return { txn = { limited = n > LIMIT, left = math.max(LIMIT - n, 0) } }
+    return { txn = { limited = n > LIMIT, left = math.max(LIMIT - n, 0), uncounted = spoa.unset } }
 end

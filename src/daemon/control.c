@@ -30,7 +30,7 @@ struct client {
     bool asked, done; /* its line is there; its answer is whole */
     bool gone;        /* it has closed, while a reload goes on that will report to it */
     uint64_t dropped;
-    bool rows;
+    unsigned long rows, wanted;
     size_t heard;
     char line[COMMAND_MAX + 1];
     char *answer;
@@ -149,14 +149,25 @@ void client_done(struct client *client)
     client_arm(client);
 }
 
-bool client_has_rows(const struct client *client)
+unsigned long client_row(struct client *client)
 {
-    return client->rows;
+    return client->rows++;
 }
 
-void client_count_row(struct client *client)
+void client_want(struct client *client, unsigned long rows)
 {
-    client->rows = true;
+    client->wanted = rows;
+}
+
+bool client_has_all(const struct client *client)
+{
+    return client->wanted > 0 && client->rows >= client->wanted;
+}
+
+void client_cut(struct client *client)
+{
+    supervisor_forget(client->control->supervisor, client->query);
+    client_done(client);
 }
 
 void client_waits(struct client *client, struct query *query)

@@ -36,9 +36,15 @@ void client_done(struct client *client);
 /* What is to be given up should the client go away before client_done. */
 void client_waits(struct client *client, struct query *query);
 
-/* Rows that were counted: JSON has commas between them. */
-bool client_has_rows(const struct client *client);
-void client_count_row(struct client *client);
+/* Of an answer that comes in rows: one more; how many there were. */
+unsigned long client_row(struct client *client);
+
+/* It wants so many rows and no more. */
+void client_want(struct client *client, unsigned long rows);
+bool client_has_all(const struct client *client);
+
+/* The same, but others would go on answering: they are told not to. */
+void client_cut(struct client *client);
 
 /* Runs one line; client_done follows, before it returns or later. */
 void control_run(struct client *client, char *line);

@@ -108,12 +108,26 @@ static void listed(void *context, unsigned worker, const char *text, size_t len,
 
     (void)worker;
     if (len > 0) {
-        say(client, client_has_rows(client) ? ",\n" : "");
+        say(client, client_row(client) > 0 ? ",\n" : "");
         client_say(client, text, len);
-        client_count_row(client);
     }
     if (end)
         finish(client, "]\n");
+}
+
+/* As many lines as are wanted, whichever worker they come from. */
+static void traced(void *context, unsigned worker, const char *text, size_t len, bool end)
+{
+    struct client *client = context;
+
+    (void)worker;
+    client_say(client, text, len);
+    if (len > 0)
+        client_row(client);
+    if (end)
+        client_done(client);
+    else if (client_has_all(client))
+        client_cut(client);
 }
 
 static void ask(struct request *request, const char *question, supervisor_answer_fn *answer)
@@ -172,7 +186,8 @@ static void run_trace(struct request *request)
         snprintf(question, sizeof question, "trace %s %lu", message, count);
     else
         snprintf(question, sizeof question, "untrace %s", message);
-    ask(request, question, passed_on);
+    client_want(request->client, on ? count : 0);
+    ask(request, question, traced);
 }
 
 static const struct command commands[] = {
@@ -192,8 +207,7 @@ static const struct command commands[] = {
     {"set log level", "LEVEL", "err, warning, notice, info or debug, until the next reload", 1, 1,
      run_set_log_level, NULL},
     {"trace", "MESSAGE on [N] | off",
-     "a line for each of the next N (10) of each worker: arguments, actions, time", 2, 3, run_trace,
-     NULL},
+     "a line for each of the next N (10): arguments, actions, time", 2, 3, run_trace, NULL},
     {"drain", "", "as SIGTERM: finish what is under way, then end", 0, 0, run_drain, NULL},
     {"shutdown", "", "end at once", 0, 0, run_shutdown, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL},

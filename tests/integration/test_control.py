@@ -153,7 +153,7 @@ class BehindHAProxy(VersionsCase):
                 self.assertRegex(agent.ask("show", words), r"\w+(=|: )")
 
     def each_trace(self, version):
-        with Controlled() as agent, \
+        with Controlled("workers 3") as agent, \
                 HAProxy(version, agent, {"rate": "args path=path client=src none=hdr(none)"}) as haproxy:
             tracer = subprocess.Popen([binary(), "ctl", "-s", agent.control, "trace", "rate", "on", "2"],
                                       stdout=subprocess.PIPE, text=True, env=environment())
