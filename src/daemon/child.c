@@ -321,6 +321,9 @@ void child_check(struct child *child, unsigned allowed)
 
 void child_kill(struct child *child)
 {
-    if (child->pid > 0 && !child->hosted)
-        kill(child->pid, SIGKILL);
+    if (child->pid <= 0 || child->hosted)
+        return;
+    /* What it has said before may still be heard: that it serves, for one. */
+    child->deaf = true;
+    kill(child->pid, SIGKILL);
 }

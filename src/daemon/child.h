@@ -64,7 +64,7 @@ struct child {
     uint64_t beat;     /* the last one seen */
     unsigned missed;   /* checks since then */
     unsigned patience; /* more checks that it may miss, while it loads scripts */
-    bool deaf;         /* its end of the channel is closed: it is about to be gone */
+    bool deaf;         /* it was killed, or does not hear: it is about to be gone */
     bool stuck;        /* it was killed for that */
 };
 

@@ -75,14 +75,18 @@ static void reload_commit(struct reload *reload)
     reload->commit(reload->context, reload->config);
 }
 
+static void ask_child(struct reload *reload, struct child *child)
+{
+    reload->asked[child->number - 1] = true;
+    reload->waiting++;
+    child_tell(child, CHANNEL_PREPARE, reload->generation, "");
+}
+
 static void ask_children(struct reload *reload)
 {
     for (unsigned i = 0; i < reload->nchildren; i++) {
-        if (reload->children[i].state != CHILD_SERVING)
-            continue;
-        reload->asked[i] = true;
-        reload->waiting++;
-        child_tell(&reload->children[i], CHANNEL_PREPARE, reload->generation, "");
+        if (reload->children[i].state == CHILD_SERVING)
+            ask_child(reload, &reload->children[i]);
     }
     if (reload->waiting == 0)
         reload_failed(reload, "no worker is serving at the moment: try again");
@@ -154,6 +158,14 @@ void reload_said(struct reload *reload, struct child *child, const struct packet
     } else if (packet->type == CHANNEL_SERVING && --reload->waiting == 0) {
         reload_over(reload);
     }
+}
+
+void reload_joined(struct reload *reload, struct child *child)
+{
+    /* Before the others are asked it will be one of them; after the commit it is being killed,
+     * or began with the new configuration. */
+    if (reload->bound && !reload->committed)
+        ask_child(reload, child);
 }
 
 void reload_lost(struct reload *reload, const struct child *child)

@@ -32,6 +32,9 @@ struct reload *reload_start(const struct child_host *host, struct child *childre
 /* What a child says of it: FAULT, LOADED, FAILED.  Anything may be over after it. */
 void reload_said(struct reload *reload, struct child *child, const struct packet *packet);
 
+/* A child that was not asked, since it was loading, serves now: with the old configuration. */
+void reload_joined(struct reload *reload, struct child *child);
+
 /* A child has died. */
 void reload_lost(struct reload *reload, const struct child *child);
 

@@ -262,6 +262,8 @@ static void said(void *context, struct child *child, const struct packet *packet
         break;
     case CHANNEL_LOADED:
         if (packet->number == 0) {
+            if (supervisor->reload && child->state == CHILD_SERVING)
+                reload_joined(supervisor->reload, child);
             child_loaded(supervisor);
             return;
         }

@@ -1,9 +1,11 @@
 """Several workers: connections spread, a dead or stuck one replaced, nothing but its own lost."""
+import json
 import os
 import signal
+import time
 import unittest
 
-from lib import http
+from lib import agent as agents, http
 from lib.agent import Agent, run
 from lib.haproxy import HAProxy, VersionsCase
 from lib.spop import Client, Closed
@@ -19,6 +21,21 @@ end
 function wait(args)
     spoa.sleep(0.4)
     return { ["txn.done"] = true }
+end
+"""
+# Loads when the test lets it: while `hold` is there, each process waits for a file of its own.
+HELD = """
+local pid = io.open("/proc/self/stat"):read("n")
+local function there(name)
+    local file = io.open(name)
+    return file and file:close()
+end
+if there("hold") then
+    io.open("loading." .. pid, "w"):close()
+    while not there("go." .. pid) do end
+end
+function scope(args)
+    return { x = pid }
 end
 """
 WORKERS = "workers 4\nworker-timeout 1s\nhandler-timeout 30s\nhandler-cpu 30s"
@@ -170,6 +187,91 @@ class ReloadKeys(unittest.TestCase):
             self.assertFalse(agent.reload())
             agent.wait_log(r"err the process that loaded them was killed by signal 9", after=mark)
             self.assertEqual(worker_of(client), pid)
+
+
+class WorkerStartsDuringReload(unittest.TestCase):
+    def setUp(self):
+        self.agent = Agent(HELD, "workers 2\nhandler-cpu 30s\ndefault-scope txn", start=False)
+        self.control = f"unix:{self.agent.folder}/control.sock"
+        with self.agent.config_file.open("a") as config:
+            config.write(f"control {self.control}\n")
+        self.enterContext(self.agent.start())
+        self.stays, self.victim = self.agent.pids()[1:]
+
+    def await_loading(self, *known):
+        """The process, none of these, that loads and is held."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for path in self.agent.folder.glob("loading.*"):
+                if (pid := int(path.suffix[1:])) not in known:
+                    return pid
+            time.sleep(0.01)
+        raise AssertionError("nobody loads")
+
+    def go(self, pid):
+        (self.agent.folder / f"go.{pid}").touch()
+
+    def start_one_and_reload(self):
+        """A new worker and the one that stays are both loading, in the middle of a reload."""
+        (self.agent.folder / "hold").touch()
+        os.kill(self.victim, signal.SIGKILL)
+        fresh = self.await_loading()
+        text = self.agent.config_file.read_text()
+        self.agent.config_file.write_text(text.replace("default-scope txn", "default-scope sess"))
+        self.agent.signal(signal.SIGHUP)
+        prover = self.await_loading(fresh)
+        self.go(prover)
+        self.assertEqual(self.await_loading(fresh, prover), self.stays)
+        return fresh
+
+    def states(self):
+        with agents.connect(self.control) as sock:
+            sock.sendall(b"show workers json\n")
+            return {worker["pid"]: worker["state"] for worker in json.load(sock.makefile())}
+
+    def scopes(self):
+        """What each of the two workers answers with."""
+        found = {}
+        with Client(self.agent.address) as one, Client(self.agent.address) as other:
+            for client in (one, other):
+                client.handshake()
+                (name, (_, pid)), = client.notify("scope").vars().items()
+                found[pid] = name
+        return found
+
+    def test_it_serves_before_the_others_have_loaded(self):
+        fresh = self.start_one_and_reload()
+        mark = self.agent.mark()
+        self.go(fresh)
+        while self.states()[fresh] != "serving":
+            time.sleep(0.01)
+        self.go(self.stays)
+        self.agent.wait_log("scripts reloaded", after=mark)
+        self.assertEqual(self.scopes(), {self.stays: "sess.x", fresh: "sess.x"})
+
+    def test_it_has_not_loaded_when_the_others_have(self):
+        fresh = self.start_one_and_reload()
+        mark = self.agent.mark()
+        (self.agent.folder / "hold").unlink()
+        self.go(self.stays)
+        self.agent.wait_log("scripts reloaded", after=mark)
+        self.agent.wait_log("worker 2 is started again", after=mark)
+        found = {}
+        deadline = time.monotonic() + 20
+        while len(found) < 2 and time.monotonic() < deadline:
+            found = self.scopes()
+        self.assertEqual(sorted(found.values()), ["sess.x", "sess.x"])
+        self.assertNotIn(fresh, found)
+
+    def test_the_end_comes_in_the_middle(self):
+        fresh = self.start_one_and_reload()
+        mark = self.agent.mark()
+        self.agent.signal(signal.SIGTERM)
+        self.agent.wait_log("reload failed", after=mark)
+        self.go(fresh)
+        self.go(self.stays)
+        self.assertEqual(self.agent.process.wait(), 0)
+        self.assertNotIn("scripts reloaded", self.agent.log())
 
 
 class UnderLoad(VersionsCase):
