@@ -208,17 +208,20 @@ static void end_children(struct supervisor *supervisor, enum channel_type how, d
 
 void supervisor_stop(struct supervisor *supervisor, bool at_once)
 {
-    if (at_once || supervisor->state == SUPERVISOR_DRAINING) {
+    bool again = supervisor->state == SUPERVISOR_DRAINING;
+
+    if (supervisor->reload)
+        reload_cancel(supervisor->reload, "spoa-lua is stopping");
+    if (!again)
+        notify_send("STOPPING=1\nSTATUS=%s", at_once ? "Stopping" : "Draining");
+    if (at_once || again) {
         supervisor->state = SUPERVISOR_DRAINING;
         listeners_close(&supervisor->listeners);
         place_newcomers(supervisor);
         end_children(supervisor, CHANNEL_STOP, GRACE);
         return;
     }
-    if (supervisor->reload)
-        reload_cancel(supervisor->reload, "spoa-lua is stopping");
     supervisor->state = SUPERVISOR_DRAINING;
-    notify_send("STOPPING=1\nSTATUS=Draining");
     log_write(LEVEL_NOTICE, "stopping: %" PRIu64 " connections to say goodbye to",
               total(supervisor, METRIC_CONNECTIONS_OPENED) -
                   total(supervisor, METRIC_CONNECTIONS_CLOSED));
