@@ -284,8 +284,8 @@ class UnderLoad(VersionsCase):
                 agent.wait_log(r"was killed by signal 9")
                 load.await_replies(200)
             failed = [reply for _, reply in load.replies if reply["pid"] is None]
-            # At most one request of each client was in flight on it.
-            self.assertLessEqual(len(failed), 8, failed)
+            # What was in flight on it, one of each client, and what HAProxy sent before it saw the end.
+            self.assertLessEqual(len(failed), 2 * 8, failed)
 
     def each_twenty_reloads_lose_nothing(self, version):
         show = {"pid": "txn.t.pid"}
