@@ -21,6 +21,11 @@ bool user_become(const struct user *user, char *fault, size_t room)
 
     if (!other_group && !other_user)
         return true;
+    if (other_user && gid == (gid_t)-1) {
+        snprintf(fault, room, "user %u: it has no group of its own, so say which: group NAME",
+                 (unsigned)user->uid);
+        return false;
+    }
     /* In this order: without root no group can be taken or left. */
     if (other_user && user->name ? initgroups(user->name, gid) < 0 : setgroups(0, NULL) < 0)
         return fails("its groups", fault, room);

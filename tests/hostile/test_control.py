@@ -138,9 +138,9 @@ class Control(unittest.TestCase):
         with agents.connect(self.address) as sock:
             sock.sendall(b"reload\n")
             self.agent.wait_log(r"handlers\.lua:1: loading", after=mark)
+            self.agent.write("handlers.lua", LUA)  # for the one in its place
             os.kill(self.agent.pids()[1], signal.SIGKILL)
             self.assertIn("a worker died while it loaded the scripts", self.read(sock))
-        self.agent.write("handlers.lua", LUA)
         # The one in its place serves again before the next reload.
         while '"gone"' in (rows := self.answer(b"show workers json\n")) or '"loading"' in rows:
             pass

@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from lib import http
-from lib.agent import Agent, Process, binary, environment
+from lib.agent import Agent, Process, binary, environment, run
 from lib.haproxy import HAProxy, VersionsCase
 from lib.spop import Client
 
@@ -134,6 +134,12 @@ class Notifications(unittest.TestCase):
 
 
 class User(unittest.TestCase):
+    def test_a_number_without_a_group(self):
+        with Agent(LUA, "user 54321", start=False) as agent:
+            done = run("-c", agent.config_file)
+            self.assertEqual(done.returncode, 77)
+            self.assertIn("user 54321: it has no group of its own, so say which: group NAME", done.stderr)
+
     def test_another_user(self):
         if os.getuid() == 0:
             with Agent(LUA, "user nobody\nworkers 2", start=False) as agent:
