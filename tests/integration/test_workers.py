@@ -38,6 +38,20 @@ function scope(args)
     return { x = pid }
 end
 """
+# Each process says that it loads, and does so until `hold` is gone; others run meanwhile.
+HOLDS = """
+spoa.at_start(function()
+    local file = io.open("hold")
+    if file then
+        print("loading " .. io.open("/proc/self/stat"):read("n"))
+    end
+    while file do
+        file:close()
+        spoa.sleep(0.02)
+        file = io.open("hold")
+    end
+end)
+"""
 WORKERS = "workers 4\nworker-timeout 1s\nhandler-timeout 30s\nhandler-cpu 30s"
 
 
@@ -297,6 +311,49 @@ class UnderLoad(VersionsCase):
                 load.await_replies(100)
             wrong = [reply for _, reply in load.replies if reply["pid"] is None or reply["err"]]
             self.assertEqual(wrong, [])
+
+    def reload_held(self, agent):
+        """A reload that has come so far that both workers load, and wait for `hold` to go away."""
+        (agent.folder / "hold").touch()
+        # The prover does not run what spoa.at_start asks for.
+        agent.write("handlers.lua", HOLDS + LUA)
+        mark = agent.mark()
+        agent.signal(signal.SIGHUP)
+        pids = set()
+        while len(pids) < 2:
+            mark = (said := agent.wait_log(r"handlers\.lua:\d+: loading (\d+)", after=mark)).end()
+            pids.add(said.group(1))
+
+    def each_worker_killed_in_a_reload_costs_its_own(self, version):
+        show = {"pid": "txn.t.pid"}
+        with Agent(LUA, "workers 2") as agent, HAProxy(version, agent, {"pid": "args src"}, show=show) as haproxy:
+            with http.Load(haproxy.port, 8) as load:
+                load.await_replies(100)
+                self.reload_held(agent)
+                load.await_replies(50)  # the old scripts go on while the new ones load
+                mark = agent.mark()
+                os.kill(agent.pids()[1], signal.SIGKILL)
+                agent.wait_log("a worker died while it loaded the scripts", after=mark)
+                agent.wait_log("err reload failed: the old configuration and scripts go on", after=mark)
+                (agent.folder / "hold").unlink()
+                load.await_replies(100)
+            failed = [reply for _, reply in load.replies if reply["pid"] is None]
+            # At most one request of each client was in flight on it.
+            self.assertLessEqual(len(failed), 8, failed)
+
+    def each_stop_in_a_reload_finishes_what_is_under_way(self, version):
+        show = {"done": "txn.t.done"}
+        with Agent(LUA, "workers 2") as agent, HAProxy(version, agent, {"wait": "args src"}, show=show) as haproxy:
+            with http.Load(haproxy.port, 8) as load:
+                load.await_replies(16)
+                self.reload_held(agent)
+                load.await_replies(16)
+                agent.signal(signal.SIGTERM)
+                self.assertEqual(agent.process.wait(), 0)
+            agent.wait_log("err spoa-lua is stopping")
+            agent.wait_log(r"stopped: .* (\d+) NOTIFYs, \1 ACKs; messages: \d+ ok, 0 error, 0 timeout")
+            self.assertNotIn("scripts reloaded", agent.log())
+            self.assertNotIn("drain-timeout", agent.log())
 
 
 if __name__ == "__main__":
