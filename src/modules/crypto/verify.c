@@ -93,6 +93,11 @@ bool crypto_verify(const struct crypto_algorithm *algorithm, const struct crypto
         if (!signature_len)
             return false;
     }
+    /* RFC 8017 8.1.2 and 8.2.2: of another length it is invalid, though OpenSSL takes a PSS
+     * signature without its leading zero. */
+    if ((key->kind == CRYPTO_RSA || key->kind == CRYPTO_RSA_PSS) &&
+        signature_len != (size_t)EVP_PKEY_size(key->pkey))
+        return false;
     context = EVP_MD_CTX_new();
     good = context &&
            EVP_DigestVerifyInit(context, &options, algorithm->digest ? algorithm->digest() : NULL,
