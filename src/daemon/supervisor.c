@@ -11,14 +11,13 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "daemon/child.h"
 #include "daemon/control.h"
+#include "daemon/crew.h"
 #include "daemon/listeners.h"
 #include "daemon/metrics_server.h"
 #include "daemon/notify.h"
 #include "daemon/query.h"
 #include "daemon/reload.h"
-#include "script/task.h"
 
 /* How often it is looked whether the workers' loops turn. */
 #define CHECK 1.0
@@ -46,9 +45,7 @@ struct supervisor {
     enum supervisor_state state;
     struct config *config;
     struct child_host host;
-    struct child *children;
-    unsigned nchildren;
-    struct metrics **metrics; /* by child; they outlive their workers */
+    struct crew crew;
     struct listeners listeners;
     struct newcomer_list newcomers;
     struct reload *reload;
@@ -67,24 +64,6 @@ struct supervisor {
 
 /* ---- connections ---- */
 
-/* The worker with the fewest; one that does not take what it is given only if all are so. */
-static struct child *least_busy(const struct supervisor *supervisor)
-{
-    struct child *best = NULL;
-
-    for (unsigned i = 0; i < supervisor->nchildren; i++) {
-        struct child *child = &supervisor->children[i];
-
-        if (child->state != CHILD_SERVING || child->deaf)
-            continue;
-        if (!best || channel_behind(&child->channel) < channel_behind(&best->channel) ||
-            (channel_behind(&child->channel) == channel_behind(&best->channel) &&
-             child_connections(child) < child_connections(best)))
-            best = child;
-    }
-    return best;
-}
-
 /* A listener_accept_fn. */
 static void accepted(void *context, int fd, const char *peer)
 {
@@ -92,7 +71,7 @@ static void accepted(void *context, int fd, const char *peer)
     struct newcomer *newcomer;
     struct child *child;
 
-    while ((child = least_busy(supervisor)) != NULL) {
+    while ((child = crew_least_busy(&supervisor->crew)) != NULL) {
         if (child_hand(child, fd, peer))
             return;
     }
@@ -107,7 +86,7 @@ static void accepted(void *context, int fd, const char *peer)
 static void place_newcomers(struct supervisor *supervisor)
 {
     struct newcomer_list list = supervisor->newcomers;
-    bool serving = least_busy(supervisor) != NULL;
+    bool serving = crew_least_busy(&supervisor->crew) != NULL;
     struct newcomer *newcomer;
 
     if (STAILQ_EMPTY(&list) || (!serving && supervisor->state == SUPERVISOR_SERVING))
@@ -128,44 +107,10 @@ static void place_newcomers(struct supervisor *supervisor)
 static void hold_or_accept(struct supervisor *supervisor)
 {
     listeners_hold(&supervisor->listeners,
-                   supervisor->state != SUPERVISOR_SERVING || !least_busy(supervisor));
+                   supervisor->state != SUPERVISOR_SERVING || !crew_least_busy(&supervisor->crew));
 }
 
 /* ---- the end ---- */
-
-static bool all_gone(const struct supervisor *supervisor)
-{
-    for (unsigned i = 0; i < supervisor->nchildren; i++) {
-        if (supervisor->children[i].state != CHILD_GONE)
-            return false;
-    }
-    return true;
-}
-
-static uint64_t total(const struct supervisor *supervisor, enum metric metric)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < supervisor->nchildren; i++)
-        sum += metrics_get(supervisor->metrics[i], metric);
-    return sum;
-}
-
-static void tell_all(struct supervisor *supervisor, enum channel_type type, uint32_t number)
-{
-    for (unsigned i = 0; i < supervisor->nchildren; i++) {
-        struct child *child = &supervisor->children[i];
-
-        if (child->state != CHILD_GONE)
-            child_tell(child, type, number, "");
-    }
-}
-
-static void kill_all(struct supervisor *supervisor)
-{
-    for (unsigned i = 0; i < supervisor->nchildren; i++)
-        child_kill(&supervisor->children[i]);
-}
 
 static void stop_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -173,28 +118,21 @@ static void stop_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)events;
     log_write(LEVEL_WARNING, "workers that have not ended are killed");
-    kill_all(supervisor);
+    crew_kill(&supervisor->crew);
     ev_timer_stop(loop, timer);
-}
-
-static void end_within(struct supervisor *supervisor, double seconds)
-{
-    ev_timer_stop(supervisor->loop, &supervisor->overdue);
-    ev_timer_set(&supervisor->overdue, seconds, 0);
-    ev_timer_start(supervisor->loop, &supervisor->overdue);
 }
 
 /* Where there is no worker the end is now. */
 static void end_if_gone(struct supervisor *supervisor)
 {
-    if (supervisor->state == SUPERVISOR_DRAINING && all_gone(supervisor))
+    if (supervisor->state == SUPERVISOR_DRAINING && crew_gone(&supervisor->crew))
         ev_break(supervisor->loop, EVBREAK_ALL);
 }
 
 static void end_children(struct supervisor *supervisor, enum channel_type how, double within)
 {
-    for (unsigned i = 0; i < supervisor->nchildren; i++) {
-        struct child *child = &supervisor->children[i];
+    for (unsigned i = 0; i < supervisor->crew.n; i++) {
+        struct child *child = &supervisor->crew.children[i];
 
         ev_timer_stop(supervisor->loop, &child->again);
         if (child->state == CHILD_GONE)
@@ -202,7 +140,9 @@ static void end_children(struct supervisor *supervisor, enum channel_type how, d
         child->state = CHILD_ENDING;
         child_tell(child, how, 0, "");
     }
-    end_within(supervisor, within);
+    ev_timer_stop(supervisor->loop, &supervisor->overdue);
+    ev_timer_set(&supervisor->overdue, within, 0);
+    ev_timer_start(supervisor->loop, &supervisor->overdue);
     end_if_gone(supervisor);
 }
 
@@ -223,8 +163,8 @@ void supervisor_stop(struct supervisor *supervisor, bool at_once)
     }
     supervisor->state = SUPERVISOR_DRAINING;
     log_write(LEVEL_NOTICE, "stopping: %" PRIu64 " connections to say goodbye to",
-              total(supervisor, METRIC_CONNECTIONS_OPENED) -
-                  total(supervisor, METRIC_CONNECTIONS_CLOSED));
+              crew_total(&supervisor->crew, METRIC_CONNECTIONS_OPENED) -
+                  crew_total(&supervisor->crew, METRIC_CONNECTIONS_CLOSED));
     listeners_close(&supervisor->listeners);
     place_newcomers(supervisor);
     end_children(supervisor, CHANNEL_DRAIN, supervisor->config->drain_timeout + GRACE);
@@ -236,15 +176,15 @@ static void serve(struct supervisor *supervisor)
 {
     supervisor->state = SUPERVISOR_SERVING;
     log_write(LEVEL_NOTICE, "ready");
-    notify_send("READY=1\nSTATUS=Serving with %u workers", supervisor->nchildren);
+    notify_send("READY=1\nSTATUS=Serving with %u workers", supervisor->crew.n);
 }
 
 static void child_loaded(struct supervisor *supervisor)
 {
     bool all = true;
 
-    for (unsigned i = 0; i < supervisor->nchildren; i++)
-        all = all && supervisor->children[i].state == CHILD_SERVING;
+    for (unsigned i = 0; i < supervisor->crew.n; i++)
+        all = all && supervisor->crew.children[i].state == CHILD_SERVING;
     if (supervisor->state == SUPERVISOR_STARTING && all)
         serve(supervisor);
     hold_or_accept(supervisor);
@@ -325,8 +265,8 @@ static void check(struct ev_loop *loop, ev_timer *timer, int events)
     /* One that hangs is replaced here; systemd is for when this process does. */
     if (notify_watchdog() > 0)
         notify_send("WATCHDOG=1");
-    for (unsigned i = 0; i < supervisor->nchildren; i++)
-        child_check(&supervisor->children[i],
+    for (unsigned i = 0; i < supervisor->crew.n; i++)
+        child_check(&supervisor->crew.children[i],
                     (unsigned)(supervisor->config->worker_timeout / CHECK) + 1);
 }
 
@@ -412,14 +352,14 @@ void supervisor_reload(struct supervisor *supervisor, supervisor_done_fn *done, 
     supervisor->reload_done = done;
     supervisor->reload_context = context;
     supervisor->reload =
-        reload_start(&supervisor->host, supervisor->children, supervisor->nchildren,
+        reload_start(&supervisor->host, supervisor->crew.children, supervisor->crew.n,
                      &supervisor->listeners, reload_committed, reloaded, supervisor);
 }
 
 void supervisor_log_level(struct supervisor *supervisor, enum log_level level)
 {
     log_set_level(level);
-    tell_all(supervisor, CHANNEL_LOG_LEVEL, level);
+    crew_tell(&supervisor->crew, CHANNEL_LOG_LEVEL, level);
 }
 
 /* ---- what others ask ---- */
@@ -427,7 +367,7 @@ void supervisor_log_level(struct supervisor *supervisor, enum log_level level)
 struct query *supervisor_ask(struct supervisor *supervisor, unsigned worker, const char *question,
                              supervisor_answer_fn *answer, void *context)
 {
-    return query_start(&supervisor->queries, supervisor->children, supervisor->nchildren, worker,
+    return query_start(&supervisor->queries, supervisor->crew.children, supervisor->crew.n, worker,
                        question, answer, context);
 }
 
@@ -440,8 +380,8 @@ void supervisor_forget(struct supervisor *supervisor, struct query *query)
 size_t supervisor_workers(const struct supervisor *supervisor, struct supervisor_worker *workers,
                           size_t max)
 {
-    for (unsigned i = 0; i < supervisor->nchildren && i < max; i++) {
-        const struct child *child = &supervisor->children[i];
+    for (unsigned i = 0; i < supervisor->crew.n && i < max; i++) {
+        const struct child *child = &supervisor->crew.children[i];
 
         workers[i] = (struct supervisor_worker){
             .number = child->number,
@@ -453,7 +393,7 @@ size_t supervisor_workers(const struct supervisor *supervisor, struct supervisor
             .connections = (unsigned)child_connections(child),
         };
     }
-    return supervisor->nchildren;
+    return supervisor->crew.n;
 }
 
 const struct config *supervisor_config(const struct supervisor *supervisor)
@@ -480,7 +420,7 @@ bool supervisor_ready(const struct supervisor *supervisor, const char **why)
 {
     *why = supervisor->state == SUPERVISOR_STARTING   ? "the scripts are being loaded"
            : supervisor->state == SUPERVISOR_DRAINING ? "stopping"
-           : !least_busy(supervisor)                  ? "no worker is serving"
+           : !crew_least_busy(&supervisor->crew)      ? "no worker is serving"
                                                       : NULL;
     return *why == NULL;
 }
@@ -507,7 +447,7 @@ static void on_usr1(struct ev_loop *loop, ev_signal *signal, int events)
     (void)events;
 
     log_reopen();
-    tell_all(signal->data, CHANNEL_LOG_REOPEN, 0);
+    crew_tell(&((struct supervisor *)signal->data)->crew, CHANNEL_LOG_REOPEN, 0);
 }
 
 static void watch_signal(struct supervisor *supervisor, ev_signal *watcher, int number,
@@ -541,17 +481,6 @@ static void raise_descriptors(void)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static unsigned workers_wanted(const struct supervisor *supervisor)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (supervisor->host.single)
-        return 1;
-    if (supervisor->config->workers > 0)
-        return supervisor->config->workers;
-    return cores > 0 ? (unsigned)cores : 1;
 }
 
 /* What operators look through: the control socket, the metrics. */
@@ -602,8 +531,8 @@ static int supervisor_bind(struct supervisor *supervisor)
 
 static void start_children(struct supervisor *supervisor)
 {
-    for (unsigned i = 0; i < supervisor->nchildren && supervisor->status == EX_OK; i++) {
-        if (!child_start(&supervisor->children[i]))
+    for (unsigned i = 0; i < supervisor->crew.n && supervisor->status == EX_OK; i++) {
+        if (!child_start(&supervisor->crew.children[i]))
             supervisor->status = EX_OSERR;
     }
     if (supervisor->status == EX_OK)
@@ -612,65 +541,16 @@ static void start_children(struct supervisor *supervisor)
     end_children(supervisor, CHANNEL_STOP, GRACE);
 }
 
-static void make_children(struct supervisor *supervisor)
-{
-    unsigned n = workers_wanted(supervisor);
-
-    supervisor->children = mem_zalloc(n * sizeof *supervisor->children);
-    supervisor->metrics = mem_zalloc(n * sizeof(struct metrics *));
-    for (unsigned i = 0; i < n; i++) {
-        supervisor->metrics[i] = metrics_open();
-        child_init(&supervisor->children[i], &supervisor->host, i + 1, supervisor->metrics[i]);
-    }
-    supervisor->nchildren = n;
-}
-
-static void free_children(struct supervisor *supervisor)
-{
-    for (unsigned i = 0; i < supervisor->nchildren; i++) {
-        child_clear(&supervisor->children[i]);
-        metrics_close(supervisor->metrics[i]);
-    }
-    free(supervisor->children);
-    free(supervisor->metrics);
-}
-
-static void log_counts(const struct supervisor *supervisor)
-{
-    uint64_t messages[METRICS_RESULTS] = {0}, refused = total(supervisor, METRIC_CONNECTIONS_FULL);
-    uint64_t connections = total(supervisor, METRIC_CONNECTIONS_OPENED) - refused;
-
-    for (unsigned i = 0; i < supervisor->nchildren; i++) {
-        const struct metrics *metrics = supervisor->metrics[i];
-
-        for (unsigned result = 0; result < METRICS_RESULTS; result++)
-            messages[result] += metrics_results(metrics, result);
-        for (size_t status = 0; status < sizeof metrics->refused / sizeof *metrics->refused;
-             status++)
-            refused += metrics_read(&metrics->refused[status]);
-    }
-    log_write(LEVEL_NOTICE,
-              "stopped: %" PRIu64 " connections (%" PRIu64 " health checks, %" PRIu64
-              " refused), %" PRIu64 " NOTIFYs, %" PRIu64 " ACKs; messages: %" PRIu64 " ok, %" PRIu64
-              " error, %" PRIu64 " timeout, %" PRIu64 " memory, %" PRIu64 " too_big, %" PRIu64
-              " busy, %" PRIu64 " without a handler",
-              connections, total(supervisor, METRIC_HEALTHCHECKS), refused,
-              total(supervisor, METRIC_NOTIFIES), total(supervisor, METRIC_FRAMES_OUT_ACK),
-              messages[TASK_OK], messages[TASK_ERROR], messages[TASK_TIMEOUT],
-              messages[TASK_MEMORY], messages[TASK_TOO_BIG], messages[TASK_BUSY],
-              total(supervisor, METRIC_MESSAGES_UNKNOWN));
-}
-
 static void supervisor_serve(struct supervisor *supervisor)
 {
     watch(supervisor);
     start_children(supervisor);
-    if (supervisor->state != SUPERVISOR_DRAINING || !all_gone(supervisor))
+    if (supervisor->state != SUPERVISOR_DRAINING || !crew_gone(&supervisor->crew))
         ev_run(supervisor->loop, 0);
     if (supervisor->reload)
         reload_cancel(supervisor->reload, "spoa-lua has stopped");
     if (supervisor->status == EX_OK)
-        log_counts(supervisor);
+        crew_log_counts(&supervisor->crew);
 }
 
 int supervisor_run(struct config *config, const char *path, bool single)
@@ -701,9 +581,9 @@ int supervisor_run(struct config *config, const char *path, bool single)
     };
     supervisor.status = supervisor_bind(&supervisor);
     if (supervisor.status == EX_OK) {
-        make_children(&supervisor);
+        crew_init(&supervisor.crew, &supervisor.host, crew_size(config->workers, single));
         supervisor_serve(&supervisor);
-        free_children(&supervisor);
+        crew_clear(&supervisor.crew);
     }
     if (supervisor.control)
         control_close(supervisor.control);
