@@ -8,15 +8,12 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/goodbye.h"
+#include "agent/handshake.h"
 #include "base/mem.h"
-#include "spop/hello.h"
 
 /* No HELLO needs more; until there is one, this is all a peer can make us hold. */
 #define HELLO_FRAME_MAX 16384u
-
-/* A health check has no use for large frames, and HAProxy 3.1 and later announce one size
- * there and accept only a smaller one. */
-#define HEALTHCHECK_FRAME_SIZE 4096u
 
 /* How long a peer may take to close after our last frame. */
 #define CLOSING_TIMEOUT 2.0
@@ -88,7 +85,7 @@ static void conn_mark_dirty(struct conn *conn)
     LIST_INSERT_HEAD(&conn->agent->dirty, conn, dirty_entry);
 }
 
-static void conn_enter(struct conn *conn, enum conn_state state)
+void conn_enter(struct conn *conn, enum conn_state state)
 {
     conn->state = state;
     conn_retime(conn);
@@ -113,23 +110,6 @@ void conn_written(struct conn *conn, const struct wire_out *out)
     conn_mark_dirty(conn);
 }
 
-static void conn_put_disconnect(struct conn *conn, enum status status)
-{
-    struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
-
-    disconnect_put(&out, FRAME_AGENT_DISCONNECT, status);
-    metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_DISCONNECT, conn_put_length(conn, &out));
-    conn_written(conn, &out);
-    conn_enter(conn, CONN_CLOSING);
-}
-
-static void count_refusal(struct metrics *metrics, enum status status)
-{
-    unsigned most = sizeof metrics->refused / sizeof metrics->refused[0] - 1;
-
-    metrics->refused[(unsigned)status < most ? (unsigned)status : most]++;
-}
-
 void conn_refuse(struct conn *conn, enum status status)
 {
     if (conn->state == CONN_CLOSING)
@@ -139,77 +119,12 @@ void conn_refuse(struct conn *conn, enum status status)
                 conn->state == CONN_HELLO ? "HELLO" : "connection", (int)status,
                 status_message(status));
     if (conn->state == CONN_HELLO)
-        count_refusal(conn->agent->metrics, status);
+        handshake_refused(conn, status);
     exchange_cancel_all(conn);
-    conn_put_disconnect(conn, status);
+    goodbye_say(conn, status);
 }
 
 /* ---- frames ---- */
-
-/* HAProxy up to 3.0 offers `async` beside `pipelining`.  What offers `pipelining` alone is
- * the multiplexer of 3.1 and later (or cannot be told from it), which freezes when 16 KiB of
- * ACKs are there to be read at once; one stream at a time keeps far from that. */
-static bool grant_pipelining(const struct conn *conn, const struct hello *hello)
-{
-    if (!(hello->capabilities & HELLO_PIPELINING))
-        return false;
-    switch (conn->agent->options->pipelining) {
-    case PIPELINING_ON:
-        return true;
-    case PIPELINING_OFF:
-        return false;
-    case PIPELINING_AUTO:
-        break;
-    }
-    return hello->capabilities != HELLO_PIPELINING;
-}
-
-static void put_agent_hello(struct conn *conn, const struct hello *hello, uint32_t size)
-{
-    struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
-    unsigned capabilities = HELLO_FRAGMENTATION;
-
-    if (grant_pipelining(conn, hello))
-        capabilities |= HELLO_PIPELINING;
-    conn->single = !(capabilities & HELLO_PIPELINING) && hello->capabilities == HELLO_PIPELINING;
-    hello_put_agent(&out, size, capabilities);
-    metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_HELLO, conn_put_length(conn, &out));
-    conn_written(conn, &out);
-}
-
-static uint32_t lower(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static void frame_hello(struct conn *conn, const struct frame *frame)
-{
-    struct hello hello;
-    enum status status = STATUS_INVALID;
-
-    if (frame->type == FRAME_HAPROXY_HELLO && frame->flags == FRAME_FIN && frame->stream_id == 0 &&
-        frame->frame_id == 0)
-        status = hello_get(frame->payload, &hello);
-    if (status != STATUS_NORMAL) {
-        conn_refuse(conn, status);
-        return;
-    }
-    if (hello.healthcheck) {
-        conn->agent->metrics->n[METRIC_HEALTHCHECKS]++;
-        put_agent_hello(conn, &hello, lower(hello.max_frame_size, HEALTHCHECK_FRAME_SIZE));
-        conn_enter(conn, CONN_CLOSING);
-        return;
-    }
-    conn->agent->metrics->n[METRIC_HANDSHAKES]++;
-    conn->max_frame_size = lower(hello.max_frame_size, conn->agent->options->max_frame_size);
-    free(conn->engine_id);
-    conn->engine_id = mem_strndup(hello.engine_id.at, hello.engine_id.len);
-    conn->about.engine_id = conn->engine_id;
-    put_agent_hello(conn, &hello, conn->max_frame_size);
-    log_write(LEVEL_DEBUG, "HELLO, frames up to %u bytes, %s", (unsigned)conn->max_frame_size,
-              conn->single ? "one stream at a time" : "pipelining as offered");
-    conn_enter(conn, CONN_RUNNING);
-}
 
 static void frame_notify(struct conn *conn, const struct frame *frame)
 {
@@ -223,27 +138,13 @@ static void frame_notify(struct conn *conn, const struct frame *frame)
         fragments_begin(conn, frame);
 }
 
-/* 0 is goodbye, 2 what HAProxy up to 3.0 says about a connection that was idle for long. */
-static void frame_disconnect(struct conn *conn, const struct frame *frame)
-{
-    struct span message;
-    uint32_t code;
-
-    disconnect_get(frame->payload, &code, &message);
-    log_limited(&conn->agent->faults,
-                code == STATUS_NORMAL || code == STATUS_TIMEOUT ? LEVEL_DEBUG : LEVEL_WARNING,
-                "HAProxy disconnects with status %u (%.*s)", (unsigned)code,
-                (int)(message.len < 256 ? message.len : 256), message.at);
-    conn_enter(conn, CONN_LEAVING);
-}
-
 static void conn_frame(struct conn *conn, const struct frame *frame, size_t len)
 {
     struct metrics *metrics = conn->agent->metrics;
 
     if (conn->state == CONN_HELLO) {
         metrics_frame(metrics, METRIC_FRAMES_IN_HELLO, len);
-        frame_hello(conn, frame);
+        handshake_frame(conn, frame);
         return;
     }
     switch (frame->type) {
@@ -257,7 +158,7 @@ static void conn_frame(struct conn *conn, const struct frame *frame, size_t len)
         break;
     case FRAME_HAPROXY_DISCONNECT:
         metrics_frame(metrics, METRIC_FRAMES_IN_DISCONNECT, len);
-        frame_disconnect(conn, frame);
+        goodbye_heard(conn, frame);
         break;
     case FRAME_HAPROXY_HELLO:
     case FRAME_AGENT_HELLO:
@@ -420,10 +321,8 @@ static void conn_leave_turn(struct conn *conn)
     }
     if (held && conn_may_read(conn))
         conn_mark_dirty(conn);
-    if (conn->pending == 0 &&
-        (conn->state == CONN_LEAVING ||
-         (conn->agent->draining && conn->state <= CONN_RUNNING && buf_len(&conn->in) == 0)))
-        conn_put_disconnect(conn, STATUS_NORMAL);
+    if (goodbye_due(conn))
+        goodbye_say(conn, STATUS_NORMAL);
     else if (conn->state == CONN_CLOSING && buf_len(&conn->out) == 0)
         shutdown(conn->fd, SHUT_WR);
     conn_arm(conn);

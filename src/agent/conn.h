@@ -1,5 +1,5 @@
 /*
- * conn: one connection from HAProxy: its socket, its bytes in and out, its HELLO, its state.
+ * conn: one connection from HAProxy: its socket, its bytes in and out, its state.
  *
  * Bytes that come in become frames here, and NOTIFYs become exchanges.  Whatever goes out is
  * appended to one buffer and leaves in conn_flush, called once per turn of the loop.
@@ -64,6 +64,9 @@ struct wire_out conn_output(struct conn *conn, size_t room);
 /* How long what has been put there is. */
 size_t conn_put_length(const struct conn *conn, const struct wire_out *out);
 void conn_written(struct conn *conn, const struct wire_out *out);
+
+/* Another state: its timer starts anew, and it has its turn. */
+void conn_enter(struct conn *conn, enum conn_state state);
 
 /* An exchange ended: what was held back because of it may go on. */
 void conn_answered(struct conn *conn);

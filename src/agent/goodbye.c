@@ -1,0 +1,35 @@
+#include "agent/goodbye.h"
+
+#include "agent/agent.h"
+
+void goodbye_say(struct conn *conn, enum status status)
+{
+    struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
+
+    disconnect_put(&out, FRAME_AGENT_DISCONNECT, status);
+    metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_DISCONNECT, conn_put_length(conn, &out));
+    conn_written(conn, &out);
+    conn_enter(conn, CONN_CLOSING);
+}
+
+/* 0 is goodbye, 2 what HAProxy up to 3.0 says about a connection that was idle for long. */
+void goodbye_heard(struct conn *conn, const struct frame *frame)
+{
+    struct span message;
+    uint32_t code;
+
+    disconnect_get(frame->payload, &code, &message);
+    log_limited(&conn->agent->faults,
+                code == STATUS_NORMAL || code == STATUS_TIMEOUT ? LEVEL_DEBUG : LEVEL_WARNING,
+                "HAProxy disconnects with status %u (%.*s)", (unsigned)code,
+                (int)(message.len < 256 ? message.len : 256), message.at);
+    conn_enter(conn, CONN_LEAVING);
+}
+
+bool goodbye_due(const struct conn *conn)
+{
+    if (conn->pending)
+        return false;
+    return conn->state == CONN_LEAVING ||
+           (conn->agent->draining && conn->state <= CONN_RUNNING && buf_len(&conn->in) == 0);
+}
