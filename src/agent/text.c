@@ -1,16 +1,12 @@
 #include "agent/text.h"
 
-#include <ctype.h>
 #include <inttypes.h>
+
+#include "base/escape.h"
 
 void text_bytes(FILE *out, struct span bytes)
 {
-    for (size_t i = 0; i < bytes.len; i++) {
-        if (iscntrl((unsigned char)bytes.at[i]))
-            fprintf(out, "\\x%02x", (uint8_t)bytes.at[i]);
-        else
-            putc(bytes.at[i], out);
-    }
+    escape_put(ESCAPE_VALUE, out, bytes.at, bytes.len);
 }
 
 void text_value(FILE *out, const struct value *value)

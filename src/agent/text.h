@@ -9,7 +9,7 @@
 #include "spop/action.h"
 #include "spop/message.h"
 
-/* Control bytes as \xNN: a terminal is not the place for them. */
+/* As base/escape has a value. */
 void text_bytes(FILE *out, struct span bytes);
 
 /* "str www.example.org", "bin 00ff", "null". */

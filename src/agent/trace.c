@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/text.h"
+#include "base/escape.h"
 #include "base/mem.h"
 
 /* Enough to see what a message is about; a request's body is longer. */
@@ -113,7 +114,7 @@ void trace_ended(struct trace_list *traces, char *begun, const struct invoke_rep
                  uint64_t nanoseconds)
 {
     size_t len = strcspn(begun, " "), size;
-    char *text = NULL;
+    char *text = NULL, line[LINE_MAX_LEN + 1];
     FILE *out = open_memstream(&text, &size);
     struct trace *trace, *next;
 
@@ -121,13 +122,12 @@ void trace_ended(struct trace_list *traces, char *begun, const struct invoke_rep
     put_outcome(out, report);
     fprintf(out, " [%.3f ms]", (double)nanoseconds / 1e6);
     fclose(out);
-    if (size > LINE_MAX_LEN)
-        memcpy(text + LINE_MAX_LEN - 3, "...", 4);
+    line[escape_text(ESCAPE_LINE, line, LINE_MAX_LEN, text, size, false)] = '\0';
     for (trace = LIST_FIRST(traces); trace; trace = next) {
         next = LIST_NEXT(trace, entry);
         if (!is_about(trace, begun, len))
             continue;
-        trace->line(trace->context, trace->id, text, --trace->left == 0);
+        trace->line(trace->context, trace->id, line, --trace->left == 0);
         if (trace->left == 0)
             trace_free(trace);
     }

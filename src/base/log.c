@@ -15,17 +15,19 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What an event's own text may have before it is made printable. */
-#define TEXT_MAX LOG_LINE
+#include "base/escape.h"
 
-/* "<4>" or "2026-11-24T05:22:20.123Z warning ". */
-#define HEAD_MAX 48
+/* "2026-11-24T05:22:20.123Z warning ", or an object's beginning. */
+#define HEAD_MAX 128
 
-/* " (and 4294967295 more like it ...)" */
-#define TAIL_MAX 96
+/* " (and 4294967295 more like it ...)", or as a member of an object */
+#define TAIL_MAX 128
 
-/* LOG_LINE with everything in it quoted for JSON, and what it is about. */
-#define LINE_ROOM (2 * LOG_LINE + 4096)
+/* Of a value that the line is about. */
+#define FIELD_MAX 256
+
+/* LOG_LINE, and what it is about. */
+#define LINE_ROOM (LOG_LINE + 2048)
 
 static const char *const level_names[] = {
 #define X(id, priority, name) [priority] = name,
@@ -75,7 +77,7 @@ bool log_enabled(enum log_level level)
 }
 
 /* "2026-11-24T05:22:20.123Z" */
-static size_t log_time(char *out, size_t room)
+static void log_time(char *out, size_t room)
 {
     struct timespec now;
     struct tm utc;
@@ -84,104 +86,17 @@ static size_t log_time(char *out, size_t room)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     len = strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
-    return len + (size_t)snprintf(out + len, room - len, ".%03ldZ", now.tv_nsec / 1000000);
+    snprintf(out + len, room - len, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-/* RFC 3164: "<30>Nov 24 05:22:20 spoa-lua[4242]: ", in local time as syslogd wants it. */
-static size_t log_syslog_head(char head[HEAD_MAX], enum log_level level)
+/* RFC 3164: "Nov 24 05:22:20", in local time as syslogd wants it. */
+static void log_syslog_time(char *out, size_t room)
 {
     time_t now = time(NULL);
     struct tm local;
-    char when[32];
 
     localtime_r(&now, &local);
-    strftime(when, sizeof when, "%b %e %H:%M:%S", &local);
-    return (size_t)snprintf(head, HEAD_MAX,
-                            "<%u>%s spoa-lua[%d]: ", (unsigned)SYSLOG_DAEMON + level, when,
-                            (int)getpid());
-}
-
-static size_t log_head(char head[HEAD_MAX], enum log_level level)
-{
-    char when[32];
-
-    if (log_syslog)
-        return log_syslog_head(head, level);
-    if (log_journal && log_fd == STDERR_FILENO)
-        return (size_t)snprintf(head, HEAD_MAX, "<%u>", (unsigned)level);
-    if (log_format == LOG_JSON)
-        return 0;
-    log_time(when, sizeof when);
-    return (size_t)snprintf(head, HEAD_MAX, "%s %s ", when, level_names[level]);
-}
-
-/*
- * The length of the printable character that begins at text: 1 to 4 bytes of UTF-8 (RFC 3629:
- * nothing overlong, no surrogates, nothing past U+10FFFF), or 0 for a control character (C1
- * too) and for what is not UTF-8.
- */
-static size_t log_printable(const unsigned char *text, size_t left)
-{
-    static const uint32_t least[] = {0, 0, 0xa0, 0x800, 0x10000};
-    unsigned char first = text[0];
-    size_t len = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    uint32_t code;
-
-    if (len == 1)
-        return first >= 0x20 && first != 0x7f;
-    if (len == 0 || len > left || first > 0xf4)
-        return 0;
-    code = first & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (text[i] & 0x3f);
-    }
-    return code >= least[len] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) ? len : 0;
-}
-
-/* How much of the text is one line end and the indentation of what follows; 0 for none. */
-static size_t log_line_end(const char *text, size_t left)
-{
-    size_t n = 0;
-
-    if (text[0] != '\n' && !(left > 1 && text[0] == '\r' && text[1] == '\n'))
-        return 0;
-    while (n < left && text[n] != '\0' && strchr("\r\n\t ", text[n]))
-        n++;
-    return n;
-}
-
-/* Makes text printable on one line; at most room bytes, cut with "..." where there were more. */
-static size_t log_escape(char *out, size_t room, const char *text, size_t len, bool cut)
-{
-    size_t used = 0, safe = 0; /* safe: where "..." still fits behind */
-    size_t n, took;
-    char piece[8];
-
-    for (size_t at = 0; at < len; at += took) {
-        if ((took = log_line_end(text + at, len - at)) > 0) {
-            memcpy(piece, " | ", n = 3);
-        } else if ((n = log_printable((const unsigned char *)text + at, len - at)) > 0) {
-            memcpy(piece, text + at, took = n);
-        } else {
-            snprintf(piece, sizeof piece, "\\x%02x", (unsigned)(unsigned char)text[at]);
-            n = 4;
-            took = 1;
-        }
-        cut = cut || used + n > room;
-        if (cut && used + n + 3 > room)
-            break;
-        memcpy(out + used, piece, n);
-        used += n;
-        if (used + 3 <= room)
-            safe = used;
-    }
-    if (cut) {
-        memcpy(out + safe, "...", 3);
-        used = safe + 3;
-    }
-    return used;
+    strftime(out, room, "%b %e %H:%M:%S", &local);
 }
 
 /* ---- where to ---- */
@@ -302,6 +217,13 @@ static void log_put(const char *line, size_t len)
 
 /* ---- one line ---- */
 
+/* An event's own text, as it came. */
+struct text {
+    char bytes[LOG_LINE];
+    size_t len;
+    bool cut;
+};
+
 /* A line that is being made; what does not fit is left out. */
 struct line {
     char bytes[LINE_ROOM];
@@ -329,38 +251,46 @@ __attribute__((format(printf, 2, 3))) static void line_print(struct line *line, 
     line_add(line, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
 }
 
-/* What log_escape has made printable, as a JSON string. */
-static void line_json(struct line *line, const char *text, size_t len)
+static void line_head(struct line *line, enum log_level level)
 {
-    line_add(line, "\"", 1);
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '"' || text[i] == '\\')
-            line_add(line, "\\", 1);
-        line_add(line, text + i, 1);
+    char when[32];
+
+    if (log_syslog) {
+        log_syslog_time(when, sizeof when);
+        line_print(line, "<%u>%s spoa-lua[%d]: ", (unsigned)SYSLOG_DAEMON + level, when,
+                   (int)getpid());
+    } else if (log_journal && log_fd == STDERR_FILENO) {
+        line_print(line, "<%u>", (unsigned)level);
+    } else if (log_format == LOG_TEXT) {
+        log_time(when, sizeof when);
+        line_print(line, "%s %s ", when, level_names[level]);
     }
-    line_add(line, "\"", 1);
+}
+
+/* At most `most` bytes of it, or "..." behind what fits. */
+static void line_escape(struct line *line, enum escape_dialect dialect, size_t most,
+                        const char *text, size_t len, bool cut)
+{
+    size_t left = sizeof line->bytes - line->len;
+
+    line->len +=
+        escape_text(dialect, line->bytes + line->len, most < left ? most : left, text, len, cut);
 }
 
 /* A value of log_about, which a peer may have chosen. */
 static void line_field(struct line *line, const char *name, const char *json_name,
                        const char *value)
 {
-    char text[256];
-    size_t len;
+    bool json = log_format == LOG_JSON;
+    bool quoted;
 
     if (!value || !*value)
         return;
-    len = log_escape(text, sizeof text, value, strlen(value), false);
-    if (log_format == LOG_JSON) {
-        line_print(line, ",\"%s\":", json_name);
-        line_json(line, text, len);
-        return;
-    }
-    line_print(line, " %s=", name);
-    if (memchr(text, ' ', len) || memchr(text, '"', len))
-        line_json(line, text, len);
-    else
-        line_add(line, text, len);
+    quoted = json || escape_wants_quotes(value);
+    line_print(line, json ? ",\"%s\":" : " %s=", json ? json_name : name);
+    line_add(line, "\"", quoted);
+    line_escape(line, quoted ? ESCAPE_QUOTED : ESCAPE_LINE, FIELD_MAX, value, strlen(value), false);
+    line_add(line, "\"", quoted);
 }
 
 static void line_about(struct line *line)
@@ -380,45 +310,58 @@ static void line_about(struct line *line)
     line_field(line, "message", "message", log_about.message);
 }
 
-static void line_object(struct line *line, enum log_level level, const char *text, size_t len,
+static void line_object(struct line *line, enum log_level level, const struct text *text,
                         const char *tail)
 {
     char when[32];
 
     log_time(when, sizeof when);
-    line_print(line, "{\"time\":\"%s\",\"level\":\"%s\",\"pid\":%d,\"text\":", when,
+    line_print(line, "{\"time\":\"%s\",\"level\":\"%s\",\"pid\":%d,\"text\":\"", when,
                level_names[level], (int)getpid());
-    line_json(line, text, len);
+    line_escape(line, ESCAPE_QUOTED, LOG_LINE - HEAD_MAX - TAIL_MAX, text->bytes, text->len,
+                text->cut);
+    line_add(line, "\"", 1);
     if (*tail)
         line_print(line, ",\"more\":\"%s\"", tail + 1);
     line_about(line);
     line_add(line, "}", 1);
 }
 
+static void line_plain(struct line *line, const struct text *text, const char *tail)
+{
+    size_t tail_len = strlen(tail);
+
+    line_escape(line, ESCAPE_LINE, LOG_LINE - line->len - tail_len - 1, text->bytes, text->len,
+                text->cut);
+    line_add(line, tail, tail_len);
+    line_about(line);
+}
+
+/* Without the line ends at its end. */
+__attribute__((format(printf, 2, 0))) static void text_print(struct text *text, const char *format,
+                                                             va_list args)
+{
+    int wanted = vsnprintf(text->bytes, sizeof text->bytes, format, args);
+
+    text->cut = wanted >= (int)sizeof text->bytes;
+    text->len = wanted < 0 ? 0 : text->cut ? sizeof text->bytes - 1 : (size_t)wanted;
+    while (text->len > 0 && strchr("\r\n", text->bytes[text->len - 1]))
+        text->len--;
+}
+
 __attribute__((format(printf, 3, 0))) static void log_line(enum log_level level, const char *tail,
                                                            const char *format, va_list args)
 {
-    char text[TEXT_MAX], printable[LOG_LINE], head[HEAD_MAX];
+    struct text text;
     struct line line = {.len = 0};
     int saved = errno;
-    size_t head_len = log_head(head, level), tail_len = strlen(tail), text_len, len;
-    int wanted = vsnprintf(text, sizeof text, format, args);
 
-    text_len = wanted < 0 ? 0 : (size_t)wanted;
-    if (text_len >= sizeof text)
-        text_len = sizeof text - 1;
-    while (text_len > 0 && strchr("\r\n", text[text_len - 1]))
-        text_len--;
-    len = log_escape(printable, LOG_LINE - head_len - tail_len - 1, text, text_len,
-                     wanted >= (int)sizeof text);
-    line_add(&line, head, head_len);
-    if (log_format == LOG_JSON) {
-        line_object(&line, level, printable, len, tail);
-    } else {
-        line_add(&line, printable, len);
-        line_add(&line, tail, tail_len);
-        line_about(&line);
-    }
+    text_print(&text, format, args);
+    line_head(&line, level);
+    if (log_format == LOG_JSON)
+        line_object(&line, level, &text, tail);
+    else
+        line_plain(&line, &text, tail);
     line_add(&line, "\n", 1);
     log_put(line.bytes, line.len);
     errno = saved;

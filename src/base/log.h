@@ -5,10 +5,9 @@
  * about (log_about), "peer=127.0.0.1:4242 stream=1".  On a stderr that is systemd's
  * (JOURNAL_STREAM names the very file) it begins with the journal's priority, "<4>", instead.
  * As JSON it is an object.  Whatever
- * is printed stays one line: line ends, with the indentation after them, become " | "; other
- * control bytes, and what is not UTF-8, are written as \xNN.  So bytes from a peer or a script
- * cannot forge a line, and the journal never takes one for a blob.  A line of more than
- * LOG_LINE bytes is cut and ends in "...".  errno is left as it was.
+ * is printed stays one line, as base/escape has it, so bytes from a peer or a script cannot forge
+ * one, and the journal never takes one for a blob.  A line of more than LOG_LINE bytes is cut and
+ * ends in "...".  errno is left as it was.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

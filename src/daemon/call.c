@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "agent/text.h"
+#include "base/escape.h"
 #include "base/mem.h"
 #include "script/budget.h"
 #include "script/script.h"
@@ -156,6 +157,14 @@ static bool put_argument(FILE *payload, const char *text)
 
 /* ---- the result ---- */
 
+/* A script_fault_fn. */
+static void print_fault(void *context, const char *text)
+{
+    (void)context;
+    escape_put(ESCAPE_LINES, stderr, text, strlen(text));
+    putc('\n', stderr);
+}
+
 /* One call. */
 struct calling {
     struct script *script; /* NULL until it is loaded, and when it does not load */
@@ -206,17 +215,12 @@ static void call_done(void *owner, unsigned slot, const struct invoke_report *re
         calling->status = EX_OK;
         return;
     }
-    fprintf(stderr, "%s: %s\n", task_result_name(report->result), report->text);
+    fprintf(stderr, "%s: ", task_result_name(report->result));
+    print_fault(NULL, report->text);
     calling->status = 1;
 }
 
 /* ---- the run ---- */
-
-static void print_fault(void *context, const char *text)
-{
-    (void)context;
-    fprintf(stderr, "%s\n", text);
-}
 
 /* A script_loaded_fn. */
 static void call_loaded(void *context, struct script *script, bool good)

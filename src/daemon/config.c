@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/mem.h"
 #include "daemon/config_row.h"
 
@@ -22,13 +23,12 @@ void config_fault(struct config_input *input, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
+    fputs(input->path, input->errors);
     if (input->line)
-        fprintf(input->errors, "%s:%zu: %s\n", input->path, input->line, text);
-    else
-        fprintf(input->errors, "%s: %s\n", input->path, text);
+        fprintf(input->errors, ":%zu", input->line);
+    fputs(": ", input->errors);
+    escape_put(ESCAPE_VALUE, input->errors, text, strlen(text));
+    putc('\n', input->errors);
     input->faults++;
 }
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "daemon/control.h"
 #include "daemon/control_show.h"
 
@@ -59,11 +60,16 @@ static void run_help(struct request *request)
 static void reloaded(void *context, bool good, const char *text)
 {
     struct client *client = context;
-    size_t len = strlen(text);
+    char *shown = NULL;
+    size_t len = strlen(text), size;
+    FILE *out = open_memstream(&shown, &size);
 
+    escape_put(ESCAPE_LINES, out, text, len);
+    fclose(out);
     if (!good)
         say(client, "error: reload failed, the old configuration and scripts go on:\n");
-    say(client, text);
+    client_say(client, shown, size);
+    free(shown);
     if (len > 0 && text[len - 1] != '\n')
         say(client, "\n");
     finish(client, good ? "reloaded\n" : "");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "base/mem.h"
 #include "script/task.h"
 #include "spop/disconnect.h"
@@ -33,18 +34,6 @@ struct page {
     struct supervisor_worker *workers;
     size_t n;
 };
-
-void prometheus_label(FILE *out, const char *value)
-{
-    for (; *value; value++) {
-        if (*value == '\n')
-            fputs("\\n", out);
-        else if (*value == '"' || *value == '\\')
-            fprintf(out, "\\%c", *value);
-        else
-            putc(*value, out);
-    }
-}
 
 static void put_family(const struct page *page, const char *family, const char *type,
                        const char *help)
@@ -158,7 +147,7 @@ static void put_sample(const struct page *page, const char *family, const char *
                        const char *label, const char *value)
 {
     fprintf(page->out, "%s{message=\"", family);
-    prometheus_label(page->out, name);
+    escape_put(ESCAPE_QUOTED, page->out, name, strlen(name));
     fprintf(page->out, "\"%s%s%s%s} ", label ? "," : "", label ? label : "", label ? "=" : "",
             label ? value : "");
 }

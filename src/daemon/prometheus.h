@@ -12,7 +12,4 @@
 
 void prometheus_write(const struct supervisor *supervisor, FILE *out);
 
-/* A label's value: backslash, quote and line end escaped. */
-void prometheus_label(FILE *out, const char *value);
-
 #endif

@@ -3,35 +3,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void put_json(FILE *out, const char *text)
-{
-    putc('"', out);
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            fprintf(out, "\\%c", *at);
-        else if (*at == '\n')
-            fputs("\\n", out);
-        else if (*at < 0x20 || *at >= 0x7f)
-            fprintf(out, "\\u%04x", *at);
-        else
-            putc(*at, out);
-    }
-    putc('"', out);
-}
+#include "base/escape.h"
 
-/* Quoted where its end could not be seen; always one line. */
-static void put_plain(FILE *out, const char *text, bool quoted)
+static void put_quoted(FILE *out, const char *text)
 {
-    if (quoted)
-        putc('"', out);
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at < 0x20 || *at == 0x7f || (quoted && *at == '"'))
-            fprintf(out, "\\x%02x", *at);
-        else
-            putc(*at, out);
-    }
-    if (quoted)
-        putc('"', out);
+    putc('"', out);
+    escape_put(ESCAPE_QUOTED, out, text, strlen(text));
+    putc('"', out);
 }
 
 static void put_name(struct sheet *sheet, const char *name)
@@ -48,10 +26,10 @@ static void put_name(struct sheet *sheet, const char *name)
 void sheet_text(struct sheet *sheet, const char *name, const char *value)
 {
     put_name(sheet, name);
-    if (sheet->json)
-        put_json(sheet->out, value);
+    if (sheet->json || (!sheet->tall && escape_wants_quotes(value)))
+        put_quoted(sheet->out, value);
     else
-        put_plain(sheet->out, value, !sheet->tall && (!*value || strpbrk(value, " \"=")));
+        escape_put(ESCAPE_LINE, sheet->out, value, strlen(value));
 }
 
 void sheet_number(struct sheet *sheet, const char *name, uint64_t value)

@@ -17,7 +17,7 @@ struct sheet {
     unsigned columns; /* of this row so far */
 };
 
-/* Any bytes: JSON gets those that are not ASCII as \u00XX. */
+/* Any bytes; what base/escape has for one line, in JSON too. */
 void sheet_text(struct sheet *sheet, const char *name, const char *value);
 void sheet_number(struct sheet *sheet, const char *name, uint64_t value);
 /* With so many digits behind the point. */

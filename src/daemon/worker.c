@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "base/escape.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/channel.h"
@@ -352,7 +353,8 @@ int worker_run(const struct worker_setup *setup)
 static void fault_to_stderr(void *context, const char *text)
 {
     (void)context;
-    fprintf(stderr, "%s\n", text);
+    escape_put(ESCAPE_LINES, stderr, text, strlen(text));
+    putc('\n', stderr);
 }
 
 struct outcome {

@@ -166,13 +166,15 @@ START_TEST(what_is_answered)
     report.actions = (struct span){(const char *)room, (size_t)(out.at - room)};
     look_on(&traces);
     trace_start(&traces, 1, "f", 2, hear, said);
-    trace_ended(&traces, begun(&traces, "f", "\x1b[2J", 4), &report, 0);
-    expect("1: f (stream 3, frame 4, 127.0.0.1:7): a=str \\x1b[2J -> "
+    trace_ended(&traces, begun(&traces, "f", "\x1b[2J\n\xc2\x9b", 7), &report, 0);
+    expect("1: f (stream 3, frame 4, 127.0.0.1:7): a=str \\x1b[2J\\x0a\\xc2\\x9b -> "
            "set-var sess.score int64 42, unset-var txn.x [0.000 ms]\n");
-    report = (struct invoke_report){.result = TASK_ERROR, .text = "f.lua:1: oops\nstack traceback"};
+    report =
+        (struct invoke_report){.result = TASK_ERROR, .text = "f.lua:1: \r\x1b\nstack traceback"};
     trace_ended(&traces, begun(&traces, "f", "x", 1), &report, 0);
-    expect("1: f (stream 3, frame 4, 127.0.0.1:7): a=str x -> error: f.lua:1: oops [0.000 ms] "
-           "end\n");
+    expect(
+        "1: f (stream 3, frame 4, 127.0.0.1:7): a=str x -> error: f.lua:1: \\x0d\\x1b [0.000 ms] "
+        "end\n");
 }
 END_TEST
 
@@ -188,6 +190,14 @@ START_TEST(long_lines_are_cut)
     trace_ended(&traces, begun(&traces, "f", bytes, sizeof bytes), &report, 0);
     ck_assert_uint_eq(strlen(said), strlen("1: ") + 4096 + strlen(" end\n"));
     ck_assert_str_eq(said + 3 + 4096 - 5, "xx... end\n");
+
+    /* Between characters. */
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = "\xc3\xbc"[i % 2];
+    trace_start(&traces, 2, "f", 1, hear, said);
+    said[0] = '\0';
+    trace_ended(&traces, begun(&traces, "f", bytes, sizeof bytes), &report, 0);
+    ck_assert_ptr_nonnull(strstr(said, "\xc3\xbc... end\n"));
 }
 END_TEST
 

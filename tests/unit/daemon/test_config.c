@@ -98,7 +98,7 @@ START_TEST(test_quotes)
         {"script \"/nix/#\"  # c", "x.conf:1: script '/nix/#': No such file or directory\n"},
         {"script '/nix/#\\n\"'", "x.conf:1: script '/nix/#\\n\"': No such file or directory\n"},
         {"script \"/nix/\\\\ \\\" \\t \\n\"",
-         "x.conf:1: script '/nix/\\ \" ? ?': No such file or directory\n"},
+         "x.conf:1: script '/nix/\\ \" \\x09 \\x0a': No such file or directory\n"},
         {"script /'n'i\"x/\"''y", "x.conf:1: script '/nix/y': No such file or directory\n"},
         {"script \"/nix/'\"", "x.conf:1: script '/nix/'': No such file or directory\n"},
         {"script /nix/y#z", "x.conf:1: script '/nix/y': No such file or directory\n"},
@@ -129,7 +129,7 @@ START_TEST(test_lines)
                            "x.conf:5: unknown key 'x2': spoa-lua.conf(5) lists them all\n"},
         {"log-level debug\r", ""},
         {"log-level de\rbug",
-         "x.conf:1: log-level 'de?bug' is none of err|warning|notice|info|debug\n"},
+         "x.conf:1: log-level 'de\\x0dbug' is none of err|warning|notice|info|debug\n"},
         {"a a a a a a a a a a a a a a a a a", "x.conf:1: the line has more than 16 words\n"},
     };
 
@@ -189,7 +189,7 @@ START_TEST(test_did_you_mean)
         {"handler-timeout-handler-timeout-handler-timeout",
          "x.conf:1: unknown key 'handler-timeout-handler-timeout-handler-timeout': "
          "spoa-lua.conf(5) lists them all\n"},
-        {"\xff\x01", "x.conf:1: unknown key '\xff?': spoa-lua.conf(5) lists them all\n"},
+        {"\xff\x01", "x.conf:1: unknown key '\\xff\\x01': spoa-lua.conf(5) lists them all\n"},
     };
 
     CHECK_SAYINGS(sayings);

@@ -26,16 +26,15 @@ static void check(bool json, bool tall, const char *expected)
 START_TEST(rows_of_text)
 {
     check(false, false,
-          "plain=word hard=\"a \\x22b\\c\\x0a\\x01\xff\" n=18446744073709551615 "
+          "plain=word hard=\"a \\\"b\\\\c | \\\\x01\\\\xff\" n=18446744073709551615 "
           "r=1.250\nempty=\"\"\n");
 }
 END_TEST
 
 START_TEST(tall_text)
 {
-    check(
-        false, true,
-        "plain: word\nhard: a \"b\\c\\x0a\\x01\xff\nn: 18446744073709551615\nr: 1.250\nempty: \n");
+    check(false, true,
+          "plain: word\nhard: a \"b\\c | \\x01\\xff\nn: 18446744073709551615\nr: 1.250\nempty: \n");
 }
 END_TEST
 
@@ -43,7 +42,7 @@ START_TEST(objects)
 {
     check(
         true, false,
-        "{\"plain\":\"word\",\"hard\":\"a \\\"b\\\\c\\n\\u0001\\u00ff\",\"n\":18446744073709551615,"
+        "{\"plain\":\"word\",\"hard\":\"a \\\"b\\\\c | \\\\x01\\\\xff\",\"n\":18446744073709551615,"
         "\"r\":1.250}{\"empty\":\"\"}");
 }
 END_TEST
