@@ -1,7 +1,6 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,13 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "base/log_sink.h"
 
 /* "2026-11-24T05:22:20.123Z warning ", or an object's beginning. */
 #define HEAD_MAX 128
@@ -41,12 +39,13 @@ static enum log_level log_level = LEVEL_INFO;
 static enum log_format log_format;
 static bool log_journal; /* stderr is systemd's */
 
-/* Where to.  STDERR_FILENO, or a descriptor of ours. */
-static int log_fd = STDERR_FILENO;
-static bool log_syslog;
-static char *log_target; /* of the descriptor: the file, or syslog's socket */
+/* Lines that the sink did not take, until that is said. */
+static struct {
+    uint64_t count;
+    int why;          /* errno of the last */
+    uint64_t *metric; /* NULL: nobody's */
+} log_lost;
 
-#define SYSLOG_SOCKET "/dev/log"
 #define SYSLOG_DAEMON (3 << 3) /* the facility, in RFC 3164's priorities */
 
 /* systemd.exec(5), JOURNAL_STREAM: "the device and inode numbers, separated by a colon". */
@@ -99,122 +98,6 @@ static void log_syslog_time(char *out, size_t room)
     strftime(out, room, "%b %e %H:%M:%S", &local);
 }
 
-/* ---- where to ---- */
-
-static int syslog_open(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd;
-
-    if (strlen(path) >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    memcpy(address.sun_path, path, strlen(path));
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        int error = errno;
-
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
-static int target_open(const char *target, bool is_syslog)
-{
-    if (is_syslog)
-        return syslog_open(target);
-    return open(target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-}
-
-static void target_use(int fd, const char *target, bool is_syslog)
-{
-    char *copy = target ? strdup(target) : NULL;
-
-    if (log_fd != STDERR_FILENO)
-        close(log_fd);
-    free(log_target);
-    log_fd = fd;
-    log_target = copy;
-    log_syslog = is_syslog;
-}
-
-bool log_configure(enum log_format format, const char *target, char *fault, size_t room)
-{
-    bool is_syslog = strncmp(target, "syslog", 6) == 0 && (target[6] == '\0' || target[6] == ':');
-    const char *where = !is_syslog ? target : target[6] ? target + 7 : SYSLOG_SOCKET;
-    int fd;
-
-    if (strcmp(target, "stderr") == 0) {
-        target_use(STDERR_FILENO, NULL, false);
-    } else {
-        fd = target_open(where, is_syslog);
-        if (fd < 0) {
-            snprintf(fault, room, "log-target %s: %s", target, strerror(errno));
-            return false;
-        }
-        target_use(fd, where, is_syslog);
-    }
-    log_format = format;
-    return true;
-}
-
-void log_reopen(void)
-{
-    char *target = log_target ? strdup(log_target) : NULL;
-    int fd;
-
-    if (!target)
-        return;
-    fd = target_open(target, log_syslog);
-    if (fd >= 0)
-        target_use(fd, target, log_syslog);
-    else
-        log_write(LEVEL_ERR, "log-target %s cannot be opened anew: %s", target, strerror(errno));
-    free(target);
-}
-
-int log_descriptor(void)
-{
-    return log_fd == STDERR_FILENO ? -1 : log_fd;
-}
-
-/* A syslogd that was started anew has a new socket.  Nobody waits for one that is full. */
-static void syslog_put(const char *line, size_t len)
-{
-    int fd;
-
-    if (send(log_fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno == EAGAIN)
-        return;
-    fd = syslog_open(log_target);
-    if (fd < 0)
-        return;
-    close(log_fd);
-    log_fd = fd;
-    send(log_fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static void log_put(const char *line, size_t len)
-{
-    if (log_syslog) {
-        syslog_put(line, len - 1); /* its packets need no line end */
-        return;
-    }
-    while (len > 0) {
-        ssize_t n = write(log_fd, line, len);
-
-        /* There is nobody to tell that it is full or gone. */
-        if (n < 0 && errno != EINTR)
-            return;
-        if (n > 0) {
-            line += n;
-            len -= (size_t)n;
-        }
-    }
-}
-
 /* ---- one line ---- */
 
 /* An event's own text, as it came. */
@@ -255,11 +138,11 @@ static void line_head(struct line *line, enum log_level level)
 {
     char when[32];
 
-    if (log_syslog) {
+    if (log_sink_kind() == LOG_SINK_SYSLOG) {
         log_syslog_time(when, sizeof when);
         line_print(line, "<%u>%s spoa-lua[%d]: ", (unsigned)SYSLOG_DAEMON + level, when,
                    (int)getpid());
-    } else if (log_journal && log_fd == STDERR_FILENO) {
+    } else if (log_journal && log_sink_kind() == LOG_SINK_STDERR) {
         line_print(line, "<%u>", (unsigned)level);
     } else if (log_format == LOG_TEXT) {
         log_time(when, sizeof when);
@@ -349,23 +232,88 @@ __attribute__((format(printf, 2, 0))) static void text_print(struct text *text, 
         text->len--;
 }
 
+/* ---- out with it ---- */
+
+/* False, with errno, when it is lost. */
+static bool log_put(enum log_level level, const struct text *text, const char *tail)
+{
+    struct line line = {.len = 0};
+
+    line_head(&line, level);
+    if (log_format == LOG_JSON)
+        line_object(&line, level, text, tail);
+    else
+        line_plain(&line, text, tail);
+    line_add(&line, "\n", 1);
+    return log_sink_put(line.bytes, line.len);
+}
+
+static void log_count(void)
+{
+    log_lost.why = errno;
+    log_lost.count++;
+    if (log_lost.metric)
+        (*log_lost.metric)++;
+}
+
+/* False while the sink does not take that either. */
+static bool log_own_up(void)
+{
+    struct log_about caller = log_about;
+    struct text text = {.cut = false};
+    bool put;
+
+    if (log_lost.count == 0)
+        return true;
+    log_about = (struct log_about){NULL, NULL};
+    text.len = (size_t)snprintf(
+        text.bytes, sizeof text.bytes, "%" PRIu64 " lines lost: %s", log_lost.count,
+        log_lost.why == EAGAIN ? "the log's reader did not take them" : strerror(log_lost.why));
+    put = log_put(LEVEL_WARNING, &text, "");
+    log_about = caller;
+    if (put)
+        log_lost.count = 0;
+    return put;
+}
+
 __attribute__((format(printf, 3, 0))) static void log_line(enum log_level level, const char *tail,
                                                            const char *format, va_list args)
 {
-    struct text text;
-    struct line line = {.len = 0};
     int saved = errno;
+    struct text text;
 
     text_print(&text, format, args);
-    line_head(&line, level);
-    if (log_format == LOG_JSON)
-        line_object(&line, level, &text, tail);
-    else
-        line_plain(&line, &text, tail);
-    line_add(&line, "\n", 1);
-    log_put(line.bytes, line.len);
+    if (!log_own_up() || !log_put(level, &text, tail))
+        log_count();
     errno = saved;
 }
+
+void log_count_lost(uint64_t *metric)
+{
+    log_lost.count = 0;
+    log_lost.metric = metric;
+}
+
+/* ---- where to ---- */
+
+bool log_configure(enum log_format format, const char *target, char *fault, size_t room)
+{
+    if (!log_sink_open(target)) {
+        snprintf(fault, room, "log-target %s: %s", target, strerror(errno));
+        return false;
+    }
+    log_format = format;
+    return true;
+}
+
+void log_reopen(void)
+{
+    if (!log_sink_reopen())
+        log_write(LEVEL_ERR, "log-target %s cannot be opened anew: %s", log_sink_path(),
+                  strerror(errno));
+}
+
+/* ---- what is called ---- */
 
 void log_write(enum log_level level, const char *format, ...)
 {

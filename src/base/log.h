@@ -8,6 +8,9 @@
  * is printed stays one line, as base/escape has it, so bytes from a peer or a script cannot forge
  * one, and the journal never takes one for a blob.  A line of more than LOG_LINE bytes is cut and
  * ends in "...".  errno is left as it was.
+ *
+ * From log_configure on nobody waits for whoever reads the log (base/log_sink): a line that
+ * cannot be written at once is lost, and the next that can be has "N lines lost: why" before it.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -51,8 +54,9 @@ bool log_configure(enum log_format format, const char *target, char *fault, size
  * possible, they say so and go on where they went. */
 void log_reopen(void);
 
-/* What must stay open for log_write to work, besides stderr; -1: nothing. */
-int log_descriptor(void);
+/* Lines that are lost from now on are counted there too, which is added to alone by this process
+ * and lasts; those before, another process's after a fork, are forgotten. */
+void log_count_lost(uint64_t *metric);
 
 /* What is being worked on.  NULL and "" are left out. */
 struct log_subject {

@@ -66,7 +66,9 @@
       "Memory that Lua has, of the at most handler-memory it may.")                                \
     X(TASKS, GAUGE, "spoa_lua_tasks", "",                                                          \
       "Handlers and background functions that have begun and not ended.")                          \
-    X(HANDLERS, GAUGE, "spoa_lua_handlers", "", "Handlers that the scripts define.")
+    X(HANDLERS, GAUGE, "spoa_lua_handlers", "", "Handlers that the scripts define.")               \
+    X(LOG_LINES_LOST, COUNTER, "spoa_lua_log_lines_lost_total", "",                                \
+      "Lines of the log that its reader, or its disk, did not take.")
 
 enum metric {
 #define X(id, kind, family, labels, help) METRIC_##id,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/log_sink.h"
 #include "base/mem.h"
 
 /* The first new start comes soon; one that ends again and again must not keep a core busy. */
@@ -130,7 +131,7 @@ static int worker_life(const struct child *child, int end)
 /* Nothing of the supervisor's is to be kept open by a worker that outlives it. */
 static void close_all_but(int end)
 {
-    int kept[] = {STDERR_FILENO, log_descriptor(), end};
+    int kept[] = {STDERR_FILENO, log_sink_descriptor(), end};
     unsigned next = 0;
 
     /* They are few: take them in ascending order. */

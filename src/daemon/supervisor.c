@@ -558,6 +558,7 @@ int supervisor_run(struct config *config, const char *path, bool single)
     struct supervisor supervisor = {.config = config};
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow (LimitFSIZE) costs lines */
     notify_open();
     raise_descriptors();
     supervisor.loop = ev_default_loop(EVFLAG_AUTO);

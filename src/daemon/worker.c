@@ -298,6 +298,7 @@ struct worker *worker_start(struct ev_loop *loop, const struct worker_setup *set
     worker->metrics = setup->metrics;
     worker->alone = setup->alone;
     metrics_begin(worker->metrics);
+    log_count_lost(&worker->metrics->n[METRIC_LOG_LINES_LOST]);
     channel_open(&worker->channel, loop, setup->channel, received, supervisor_gone, worker);
     ev_timer_init(&worker->drain, drain_overdue, 0, 0);
     ev_timer_init(&worker->beat, beat, 0, BEAT);

@@ -8,7 +8,8 @@ C_FILES += $(filter-out $(C_FILES),$(BENCH_C))
 
 # From the daemon only what it shares: the codec, buffers, memory, the syntax of addresses.
 $(OUT)/spop-bench: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/spop-bench/*.c src/spop/*.c) \
-                     src/base/buf.c src/base/escape.c src/base/log.c src/base/mem.c src/daemon/listener_parse.c)
+                     src/base/buf.c src/base/escape.c src/base/log.c src/base/log_sink.c \
+                     src/base/mem.c src/daemon/listener_parse.c)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 
 $(OUT)/bench-floor: $(OUT)/tests/bench/floor.o $(OUT)/tests/bench/answering.o
