@@ -14,6 +14,7 @@
 
 #include "base/escape.h"
 #include "base/log_sink.h"
+#include "base/mem.h"
 
 /* "2026-11-24T05:22:20.123Z warning ", or an object's beginning. */
 #define HEAD_MAX 128
@@ -63,6 +64,32 @@ void log_open(enum log_level level)
 {
     log_level = level;
     log_journal = log_is_journal();
+}
+
+/* The next place in a block; NULL stays NULL. */
+static const char *place(char **block, const char *text)
+{
+    size_t size = text ? strlen(text) + 1 : 0;
+    char *at = *block;
+
+    if (!text)
+        return NULL;
+    memcpy(at, text, size);
+    *block += size;
+    return at;
+}
+
+struct log_subject *log_subject_copy(const struct log_subject *subject)
+{
+    size_t peer = subject->peer ? strlen(subject->peer) + 1 : 0;
+    size_t engine = subject->engine_id ? strlen(subject->engine_id) + 1 : 0;
+    struct log_subject *copy = mem_alloc(sizeof *copy + peer + engine);
+    char *strings = (char *)(copy + 1);
+
+    *copy = *subject;
+    copy->peer = place(&strings, subject->peer);
+    copy->engine_id = place(&strings, subject->engine_id);
+    return copy;
 }
 
 void log_set_level(enum log_level level)

@@ -65,6 +65,9 @@ struct log_subject {
     uint64_t stream_id, frame_id;
 };
 
+/* A copy with its strings in one block, to be freed, for what goes on after the subject has. */
+struct log_subject *log_subject_copy(const struct log_subject *subject);
+
 /* Where it points must last until it is changed again.  Cheap: not even compared. */
 struct log_about {
     const struct log_subject *subject; /* NULL: nothing in particular */

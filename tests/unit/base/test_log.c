@@ -231,6 +231,34 @@ START_TEST(test_errno_kept)
 }
 END_TEST
 
+START_TEST(test_subject_copied)
+{
+    char peer[] = "127.0.0.1:4242", engine[] = "an engine";
+    struct log_subject subject = {peer, engine, true, 7, 1};
+    struct log_subject *copy = log_subject_copy(&subject);
+
+    memset(peer, 'x', sizeof peer - 1);
+    memset(engine, 'x', sizeof engine - 1);
+    subject.numbered = false;
+    tap_open(LEVEL_INFO);
+    log_about = (struct log_about){copy, "m"};
+    log_write(LEVEL_INFO, "later");
+    ck_assert_str_eq(
+        tap_event(),
+        "info later peer=127.0.0.1:4242 engine=\"an engine\" stream=7 frame=1 message=m");
+    free(copy);
+
+    subject = (struct log_subject){.peer = NULL, .engine_id = ""};
+    copy = log_subject_copy(&subject);
+    ck_assert_ptr_null(copy->peer);
+    ck_assert_str_eq(copy->engine_id, "");
+    log_about = (struct log_about){copy, NULL};
+    log_write(LEVEL_INFO, "of nobody");
+    ck_assert_str_eq(tap_event(), "info of nobody");
+    free(copy);
+}
+END_TEST
+
 START_TEST(test_limited)
 {
     struct log_limit limit = {0};
@@ -312,5 +340,5 @@ START_TEST(test_limit_flush)
 END_TEST
 
 UNIT_MAIN("log", test_plain, test_journal, test_levels, test_one_line, test_long,
-          test_cut_whole_characters, test_errno_kept, test_limited, test_limited_below_level,
-          test_limited_long, test_limit_flush)
+          test_cut_whole_characters, test_errno_kept, test_subject_copied, test_limited,
+          test_limited_below_level, test_limited_long, test_limit_flush)
