@@ -97,12 +97,9 @@ void exchange_pool_clear(struct agent *agent)
 
 /* ---- the ACK ---- */
 
-/* What the error variable's set-var takes at the most ("too_big" and "timeout" are the
- * longest reasons). */
-static size_t error_room(const struct agent_options *options)
-{
-    return 3 + 1 + options->error_name.len + 1 + 1 + 7;
-}
+/* What the error variable's set-var takes at the most ("too_big" and "timeout" are the longest
+ * reasons): whatever its name is by the time of the answer, which a reload may change. */
+#define ERROR_ROOM (ACTION_HEAD_MAX + 1 + 1 + 7)
 
 /* The bytes of actions an ACK can have.  HAProxy 3.1 and later freeze on a frame of exactly
  * max-frame-size, so one byte less. */
@@ -123,7 +120,7 @@ static void put_error(struct wire_out *out, const struct agent_options *options,
 void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id, enum task_result why)
 {
     const struct agent_options *options = conn->agent->options;
-    struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + error_room(options));
+    struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + ERROR_ROOM);
     uint8_t *begin = frame_begin(&out, FRAME_ACK, FRAME_FIN | FRAME_ABORT, stream_id, frame_id);
 
     put_error(&out, options, why);
@@ -148,7 +145,7 @@ static void exchange_answer(struct exchange *exchange)
     struct conn *conn = exchange->conn;
     const struct agent_options *options = conn->agent->options;
     const struct invoke_context *context = &exchange->context;
-    size_t size = exchange->direct.len + exchange->kept_len + error_room(options);
+    size_t size = exchange->direct.len + exchange->kept_len + ERROR_ROOM;
     struct wire_out out = conn_output(conn, FRAME_HEAD_MAX + size);
     uint8_t *begin = frame_begin(&out, FRAME_ACK, FRAME_FIN, context->subject.stream_id,
                                  context->subject.frame_id);
@@ -318,7 +315,6 @@ static void mark_late(struct conn *conn)
 
 void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, struct wire payload)
 {
-    const struct agent_options *options = conn->agent->options;
     size_t room = ack_room(conn, stream_id, frame_id);
     struct exchange *exchange;
     struct message message;
@@ -343,7 +339,7 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, st
             },
     };
     if (count > 1)
-        room -= error_room(options);
+        room -= ERROR_ROOM;
     exchange->room = room;
     for (unsigned slot = 0; slot < count; slot++) {
         if (slot + 1 < count)

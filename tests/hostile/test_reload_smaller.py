@@ -1,8 +1,17 @@
 """A reload with lower limits while connections that agreed to higher ones stay."""
 import unittest
 
-from daemon import HANDLERS, assert_serves, start
+from daemon import assert_serves, start
 from lib import spop
+
+
+# Fails once the test has said so, by a file.
+FAIL = """
+function fail()
+    while not io.open("fail_now") do spoa.sleep(0.02) end
+    error("x")
+end
+"""
 
 
 class ReloadSmaller(unittest.TestCase):
@@ -31,15 +40,33 @@ class ReloadSmaller(unittest.TestCase):
 
     def test_error_variable(self):
         """A handler that fails after a reload sets the variable of the configuration it is answered under."""
-        with start("handler-timeout 10s", scripts=HANDLERS + "function fail() spoa.sleep(0.2) error('x') end") as agent:
+        with start("handler-timeout 20s", scripts=FAIL) as agent:
             with spop.Client(agent.address) as client:
                 client.handshake(max_frame_size=256)
                 ids = [client.send_notify("fail") for _ in range(3)]
                 self.reload(agent, "error-variable sess." + "e" * 58)
+                agent.write("fail_now", "")
                 for _ in ids:
                     self.assertEqual(client.frame().vars(), {"sess." + "e" * 58: ("str", "error")})
                 client.goodbye()
-            assert_serves(agent)
+
+    def test_longer_error_variable(self):
+        """An ACK that was sized before a reload is no longer than agreed when the variable's name has grown."""
+        fill = 'function fill(args) return { ["txn.v"] = string.rep("x", args.v) } end'
+        with start("handler-timeout 20s", "error-variable txn.e", scripts=FAIL + fill) as agent:
+            with spop.Client(agent.address) as client:
+                client.handshake(max_frame_size=256)
+                sizes = range(100, 256)
+                client.send(*[spop.notify(n, 1, spop.message("fill", ("v", n)), spop.message("fail")) for n in sizes])
+                self.reload(agent, "error-variable sess." + "e" * 58)
+                agent.write("fail_now", "")
+                answers = client.frames(len(sizes))
+                self.assertLessEqual(max(len(frame.encode()) - 4 for frame in answers), 255)
+                filled = [frame for frame in answers if "txn.v" in frame.vars()]
+                self.assertGreater(len(filled), 20)
+                for frame in answers:
+                    self.assertIn("sess." + "e" * 58, frame.vars())
+                client.goodbye()
 
     def test_max_pending(self):
         """Held back by the old limit, then by a lower one, everything is still answered."""
