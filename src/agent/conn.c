@@ -1,7 +1,6 @@
 #include "agent/conn.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,15 +14,9 @@
 /* No HELLO needs more; until there is one, this is all a peer can make us hold. */
 #define HELLO_FRAME_MAX 16384u
 
-/* How long a peer may take to close after our last frame. */
-#define CLOSING_TIMEOUT 2.0
+/* ---- what is wanted of the socket ---- */
 
-/* A connection that is not read does not tell that its peer is gone: ask so often. */
-#define HELD_CHECK 1.0
-
-/* ---- what is wanted of the socket and the clock ---- */
-
-static bool conn_may_read(const struct conn *conn)
+bool conn_may_read(const struct conn *conn)
 {
     const struct agent_options *options = conn->agent->options;
 
@@ -41,40 +34,12 @@ static void io_want(struct ev_loop *loop, ev_io *io, bool wanted)
         ev_io_stop(loop, io);
 }
 
-static double conn_allowance(const struct conn *conn)
-{
-    const struct agent_options *options = conn->agent->options;
-
-    if (conn->state == CONN_HELLO)
-        return options->hello_timeout;
-    if (conn->state == CONN_CLOSING)
-        return CLOSING_TIMEOUT;
-    if (conn->blocked)
-        return options->write_timeout;
-    return conn_may_read(conn) ? 0 : HELD_CHECK;
-}
-
-/* The one place that decides which watchers run, after every event.  The timer is started
- * anew only where conn_retime asked for it. */
+/* The one place that decides which watchers run, after every event. */
 static void conn_arm(struct conn *conn)
 {
-    struct ev_loop *loop = conn->agent->loop;
-    double allowance = conn_allowance(conn);
-
-    io_want(loop, &conn->reader, conn_may_read(conn));
-    io_want(loop, &conn->writer, conn->blocked);
-    if (allowance > 0 && !ev_is_active(&conn->timer)) {
-        ev_timer_set(&conn->timer, allowance, 0);
-        ev_timer_start(loop, &conn->timer);
-    } else if (allowance <= 0) {
-        ev_timer_stop(loop, &conn->timer);
-    }
-}
-
-/* What the timer is for has changed, or there was progress. */
-static void conn_retime(struct conn *conn)
-{
-    ev_timer_stop(conn->agent->loop, &conn->timer);
+    io_want(conn->agent->loop, &conn->reader, conn_may_read(conn));
+    io_want(conn->agent->loop, &conn->writer, conn->blocked);
+    patience_arm(conn);
 }
 
 static void conn_mark_dirty(struct conn *conn)
@@ -88,7 +53,7 @@ static void conn_mark_dirty(struct conn *conn)
 void conn_enter(struct conn *conn, enum conn_state state)
 {
     conn->state = state;
-    conn_retime(conn);
+    patience_renew(conn);
     conn_mark_dirty(conn);
 }
 
@@ -142,6 +107,8 @@ static void conn_frame(struct conn *conn, const struct frame *frame, size_t len)
 {
     struct metrics *metrics = conn->agent->metrics;
 
+    if (conn->patience.what == PATIENCE_FRAME)
+        patience_renew(conn);
     if (conn->state == CONN_HELLO) {
         metrics_frame(metrics, METRIC_FRAMES_IN_HELLO, len);
         handshake_frame(conn, frame);
@@ -204,7 +171,7 @@ static bool conn_frames(struct conn *conn)
 
 /* ---- events ---- */
 
-static void conn_lost(struct conn *conn)
+void conn_lost(struct conn *conn)
 {
     if (conn->pending)
         log_limited(&conn->agent->faults, LEVEL_INFO,
@@ -256,42 +223,6 @@ static void conn_writable(struct ev_loop *loop, ev_io *io, int events)
     conn_mark_dirty(conn);
 }
 
-static bool peer_gone(const struct conn *conn)
-{
-    struct pollfd fd = {.fd = conn->fd, .events = POLLRDHUP};
-
-    return poll(&fd, 1, 0) > 0;
-}
-
-static void conn_late(struct conn *conn)
-{
-    if (conn->state == CONN_HELLO && buf_len(&conn->in)) {
-        conn_refuse(conn, STATUS_TIMEOUT);
-        conn_arm(conn);
-        return;
-    }
-    if (conn->state == CONN_RUNNING && !conn->blocked && !peer_gone(conn)) {
-        conn_arm(conn);
-        return;
-    }
-    if (conn->blocked)
-        log_limited(&conn->agent->faults, LEVEL_WARNING,
-                    "closed: it has not read any of %zu bytes for write-timeout",
-                    buf_len(&conn->out));
-    conn_lost(conn);
-}
-
-static void conn_overdue(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    struct conn *conn = timer->data;
-
-    (void)loop;
-    (void)events;
-    log_about.subject = &conn->about;
-    conn_late(conn);
-    log_about.subject = NULL;
-}
-
 /* False when the connection is lost. */
 static bool conn_send(struct conn *conn)
 {
@@ -304,7 +235,7 @@ static bool conn_send(struct conn *conn)
         return false;
     conn->blocked = buf_len(&conn->out) != 0;
     if (sent > 0)
-        conn_retime(conn);
+        patience_renew(conn);
     return true;
 }
 
@@ -363,8 +294,8 @@ void conn_open(struct agent *agent, int fd, const char *peer)
     fragments_init(&conn->fragments, conn);
     ev_io_init(&conn->reader, conn_readable, fd, EV_READ);
     ev_io_init(&conn->writer, conn_writable, fd, EV_WRITE);
-    ev_timer_init(&conn->timer, conn_overdue, 0, 0);
-    conn->reader.data = conn->writer.data = conn->timer.data = conn;
+    patience_init(conn);
+    conn->reader.data = conn->writer.data = conn;
     LIST_INSERT_HEAD(&agent->conns, conn, entry);
     agent->nconns++;
     conn_arm(conn);
@@ -378,7 +309,7 @@ void conn_close(struct conn *conn)
     fragments_clear(conn);
     ev_io_stop(agent->loop, &conn->reader);
     ev_io_stop(agent->loop, &conn->writer);
-    ev_timer_stop(agent->loop, &conn->timer);
+    patience_renew(conn);
     if (conn->dirty)
         LIST_REMOVE(conn, dirty_entry);
     LIST_REMOVE(conn, entry);

@@ -15,6 +15,7 @@
 
 #include "agent/exchange.h"
 #include "agent/fragments.h"
+#include "agent/patience.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "spop/disconnect.h"
@@ -46,7 +47,7 @@ struct conn {
     struct buf in, out;
     size_t need; /* bytes in all that the frame at the head of `in` takes */
     ev_io reader, writer;
-    ev_timer timer; /* the HELLO's, the blocked output's, or the closing's */
+    struct patience patience;
     struct fragments fragments;
     struct exchange_list exchanges;
     unsigned pending; /* how many they are */
@@ -58,6 +59,12 @@ void conn_open(struct agent *agent, int fd, const char *peer);
 
 /* Cancels what is in flight, closes, frees. */
 void conn_close(struct conn *conn);
+
+/* The peer is gone, or we are done with it: closes, and says what is cancelled by it. */
+void conn_lost(struct conn *conn);
+
+/* Whether more bytes are wanted: not while too much is unanswered or unsent. */
+bool conn_may_read(const struct conn *conn);
 
 /* Room for a frame of so many bytes at the end of the output; conn_written must follow. */
 struct wire_out conn_output(struct conn *conn, size_t room);

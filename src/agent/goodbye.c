@@ -6,6 +6,7 @@ void goodbye_say(struct conn *conn, enum status status)
 {
     struct wire_out out = conn_output(conn, FRAME_SIZE_MIN);
 
+    fragments_clear(conn);
     disconnect_put(&out, FRAME_AGENT_DISCONNECT, status);
     metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_DISCONNECT, conn_put_length(conn, &out));
     conn_written(conn, &out);
@@ -23,6 +24,7 @@ void goodbye_heard(struct conn *conn, const struct frame *frame)
                 code == STATUS_NORMAL || code == STATUS_TIMEOUT ? LEVEL_DEBUG : LEVEL_WARNING,
                 "HAProxy disconnects with status %u (%.*s)", (unsigned)code,
                 (int)(message.len < 256 ? message.len : 256), message.at);
+    fragments_clear(conn);
     conn_enter(conn, CONN_LEAVING);
 }
 

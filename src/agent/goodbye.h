@@ -11,10 +11,12 @@
 
 struct conn;
 
-/* AGENT-DISCONNECT with this status is our last frame here. */
+/* AGENT-DISCONNECT with this status is our last frame here; a NOTIFY that has come in part is
+ * dropped. */
 void goodbye_say(struct conn *conn, enum status status);
 
-/* HAPROXY-DISCONNECT: what is in flight is answered, then we say goodbye too. */
+/* HAPROXY-DISCONNECT: what came whole before it is answered, then we say goodbye too, and that
+ * is all. */
 void goodbye_heard(struct conn *conn, const struct frame *frame);
 
 /* Whether it is time to say it: HAProxy has, or the agent drains, and nothing is in flight. */

@@ -249,7 +249,10 @@ const struct config_row config_rows[] = {
         .min = "1ms",
         .max = "1h",
         FIELD(agent.fragment_timeout),
-        .text = "How long the fragments of one NOTIFY may take to arrive before it is given up.",
+        .text =
+            "How long the fragments of one NOTIFY may take to arrive before it is given up, and "
+            "the rest of a frame before its connection is closed. A connection whose handlers "
+            "are under way is not closed for half a frame.",
     },
     {
         .key = "hello-timeout",

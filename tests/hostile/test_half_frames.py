@@ -1,4 +1,4 @@
-"""Peers that connect and hold half a HELLO: closed after hello-timeout, whatever they trickle."""
+"""Peers that send half a frame and stop: closed after hello-timeout or fragment-timeout, whatever they trickle."""
 import time
 import unittest
 
@@ -41,8 +41,8 @@ class HalfFrames(unittest.TestCase):
             assert_serves(agent)
 
     def test_after_hello(self):
-        """Once greeted, half a NOTIFY may stay as long as it likes; the rest of it is welcome."""
-        with start("hello-timeout 200ms") as agent, spop.Client(agent.address) as client:
+        """Once greeted, half a NOTIFY has another time than a HELLO; the rest of it is welcome."""
+        with start("hello-timeout 200ms", "fragment-timeout 1h") as agent, spop.Client(agent.address) as client:
             client.handshake()
             whole = spop.notify(1, 1, spop.message("echo", ("v", 1)))
             client.send(whole[:9])
@@ -51,3 +51,24 @@ class HalfFrames(unittest.TestCase):
             client.send(whole[9:])
             self.assertEqual(client.ack((1, 1)).vars(), {"txn.v": ("int64", 1)})
             client.goodbye()
+
+    def test_halves_of_notifies(self):
+        """However much of it there is, and whether it is trickled: told and closed after fragment-timeout."""
+        whole = spop.notify(2, 1, spop.message("echo", ("v", "x" * 16000)))
+        with start("fragment-timeout 300ms") as agent:
+            for cut in (1, 3, 4, 5, 11, len(whole) // 2, len(whole) - 1):
+                with spop.Client(agent.address) as client:
+                    client.handshake()
+                    client.send(spop.notify(1, 1, spop.message("echo", ("v", cut))) + whole[:cut])
+                    self.assertEqual(client.ack((1, 1)).vars(), {"txn.v": ("int64", cut)})
+                    self.assertEqual([frame.status for frame in client.drain()], [2])
+            with spop.Client(agent.address) as client:
+                client.handshake()
+                try:
+                    for byte in whole[:200]:
+                        client.send(bytes([byte]))
+                        time.sleep(0.02)
+                    self.fail("a frame was trickled for 4 s")
+                except ConnectionError:
+                    pass
+            assert_serves(agent)

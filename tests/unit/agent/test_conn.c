@@ -253,6 +253,38 @@ START_TEST(nothing_after_a_refusal)
 }
 END_TEST
 
+/* Time goes on only while nothing else is under way, and anew with each frame that came whole. */
+START_TEST(half_a_frame)
+{
+    struct desk desk;
+    struct peer stuck, busy;
+    uint8_t bytes[256];
+    struct wire_out out = wire_out_open(bytes, sizeof bytes);
+    size_t half;
+
+    desk_prepare(&desk, handlers);
+    desk.options.fragment_timeout = 0.05;
+    desk_begin(&desk);
+    peer_greet(&busy, &desk);
+    peer_notify(&busy, 1, 1, "forever");
+    peer_notify_put(&out, 2, 1, "ok:2");
+    half = (size_t)(out.at - bytes) / 2;
+    peer_send(&busy, bytes, half);
+    desk_settle(&desk);
+
+    peer_greet(&stuck, &desk);
+    peer_send(&stuck, bytes, half);
+    peer_expect(&stuck, "AGENT-DISCONNECT 2");
+    peer_expect(&stuck, "END");
+
+    peer_send(&busy, bytes + half, (size_t)(out.at - bytes) - half);
+    peer_expect(&busy, "ACK 2/1: set-var txn.ok int64 2");
+    peer_close(&busy);
+    peer_close(&stuck);
+    desk_close(&desk);
+}
+END_TEST
+
 /* ---- output ---- */
 
 /* How many whole frames there are in the next thing the agent wrote. */
@@ -462,8 +494,8 @@ START_TEST(hello_that_stops_halfway)
     peer_send(&peer, "\x00\x00", 2);
     desk_settle(&desk);
     ck_assert_uint_eq(buf_len(&desk_conn(&desk)->in), 2);
-    ck_assert(ev_is_active(&desk_conn(&desk)->timer));
-    ev_feed_event(desk.stage.loop, &desk_conn(&desk)->timer, EV_TIMER);
+    ck_assert(ev_is_active(&desk_conn(&desk)->patience.timer));
+    ev_feed_event(desk.stage.loop, &desk_conn(&desk)->patience.timer, EV_TIMER);
     peer_expect(&peer, "AGENT-DISCONNECT 2");
     peer_expect(&peer, "END");
     peer_close(&peer);
@@ -480,10 +512,10 @@ START_TEST(idle)
     desk_prepare(&desk, handlers);
     desk_begin(&desk);
     peer_greet(&peer, &desk);
-    ck_assert(!ev_is_active(&desk_conn(&desk)->timer));
+    ck_assert(!ev_is_active(&desk_conn(&desk)->patience.timer));
     peer_notify(&peer, 1, 1, "ok:1");
     peer_expect(&peer, "ACK 1/1: set-var txn.ok int64 1");
-    ck_assert(!ev_is_active(&desk_conn(&desk)->timer));
+    ck_assert(!ev_is_active(&desk_conn(&desk)->patience.timer));
     /* An empty buffer owns nothing. */
     ck_assert_ptr_null(desk_conn(&desk)->in.bytes);
     ck_assert_ptr_null(desk_conn(&desk)->out.bytes);
@@ -609,10 +641,10 @@ START_TEST(gone_before_its_answer)
 }
 END_TEST
 
-UNIT_MAIN("conn", pipelining_auto, pipelining_on, pipelining_off, the_lower_size, healthcheck,
-          byte_by_byte, nothing_before_hello, frames_that_do_not_belong_here, frame_too_big,
-          hello_too_big, nothing_after_a_refusal, many_frames_one_write, out_of_order,
-          max_pending_holds, max_pending_goes_on, gone_while_held, max_output,
+UNIT_MAIN("conn", half_a_frame, pipelining_auto, pipelining_on, pipelining_off, the_lower_size,
+          healthcheck, byte_by_byte, nothing_before_hello, frames_that_do_not_belong_here,
+          frame_too_big, hello_too_big, nothing_after_a_refusal, many_frames_one_write,
+          out_of_order, max_pending_holds, max_pending_goes_on, gone_while_held, max_output,
           hello_that_never_comes, hello_that_stops_halfway, idle, peer_that_never_reads, goodbye,
           goodbye_with_work_in_flight, peer_stops_writing, gone_with_half_a_frame,
           gone_before_its_answer)
