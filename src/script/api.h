@@ -20,6 +20,6 @@ void api_poll_open(lua_State *lua);       /* poll, closing */
 void api_modules_open(lua_State *lua);    /* where require looks */
 void api_log_open(lua_State *lua);        /* log; print */
 void api_coroutine_open(lua_State *lua);  /* coroutine.resume, wrap, close */
-void api_guard_open(lua_State *lua);      /* os.exit */
+void api_guard_open(lua_State *lua);      /* os.exit, debug, xpcall */
 
 #endif

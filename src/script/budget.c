@@ -106,6 +106,11 @@ bool budget_expired(lua_State *lua)
     return false;
 }
 
+bool budget_over(void)
+{
+    return budget.armed != NULL;
+}
+
 void budget_leave(void)
 {
     lua_State *last = budget.running;

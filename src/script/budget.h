@@ -44,6 +44,9 @@ unsigned long budget_beats(void);
  * may be resumed by a later run, whose budget is its own: then the hook is taken off here. */
 bool budget_expired(lua_State *lua);
 
+/* Whether the current run is over its limits, so that it is being stopped. */
+bool budget_over(void);
+
 /* The run ended.  A hook that is still armed is taken off. */
 void budget_leave(void);
 

@@ -63,6 +63,17 @@ START_TEST(xpcall_with_a_handler_that_loops)
 }
 END_TEST
 
+/* Where nothing can yield the hook raises, and then has hooks off: a message handler that were
+ * called would run for ever. */
+START_TEST(message_handler_that_loops_where_nothing_can_yield)
+{
+    check_runaway("local function spin() while true do end end\n"
+                  "function runaway()\n"
+                  "  table.sort({ 1, 2, 3 }, function() return xpcall(spin, spin) end)\n"
+                  "end");
+}
+END_TEST
+
 START_TEST(inside_wrap)
 {
     check_runaway("function runaway()\n"
@@ -211,27 +222,34 @@ static int burn_and_yield(lua_State *lua)
     return lua_yield(lua, 0);
 }
 
+/* What debug.gethook would tell. */
+static int hooked(lua_State *lua)
+{
+    lua_pushboolean(lua, lua_gethook(lua_tothread(lua, 1)) != NULL);
+    return 1;
+}
+
 /* The coroutine is left with the hook on it; who resumes it later has a budget of its own. */
 START_TEST(coroutine_left_with_the_hook_on)
 {
     struct stage stage;
     struct outcome outcome;
 
-    stage_open(&stage,
-               "local co = coroutine.create(function()\n"
-               "  while true do\n"
-               "    burn_and_yield()\n"
-               "    local n = 0\n"
-               "    for i = 1, 100 do n = n + i end\n"
-               "    coroutine.yield(n)\n"
-               "  end\n"
-               "end)\n"
-               "function runaway() coroutine.resume(co) end\n"
-               "function again()\n"
-               "  local good, n = coroutine.resume(co)\n"
-               "  return { txn = { n = n, good = good, hooked = debug.gethook(co) ~= nil } }\n"
-               "end");
+    stage_open(&stage, "local co = coroutine.create(function()\n"
+                       "  while true do\n"
+                       "    burn_and_yield()\n"
+                       "    local n = 0\n"
+                       "    for i = 1, 100 do n = n + i end\n"
+                       "    coroutine.yield(n)\n"
+                       "  end\n"
+                       "end)\n"
+                       "function runaway() coroutine.resume(co) end\n"
+                       "function again()\n"
+                       "  local good, n = coroutine.resume(co)\n"
+                       "  return { txn = { n = n, good = good, hooked = hooked(co) } }\n"
+                       "end");
     lua_register(stage.script->lua, "burn_and_yield", burn_and_yield);
+    lua_register(stage.script->lua, "hooked", hooked);
     for (int i = 0; i < 3; i++) {
         stage_run(&stage, &outcome, "runaway", NO_ARGS);
         ck_assert_int_eq(outcome.result, TASK_TIMEOUT);
@@ -352,7 +370,8 @@ START_TEST(loading)
 END_TEST
 
 UNIT_MAIN("budget", loop, pcall_cannot_swallow_it, pcall_in_pcall, xpcall_with_a_handler_that_loops,
-          inside_wrap, inside_resume_inside_wrap_under_pcall, coroutine_after_coroutine,
+          message_handler_that_loops_where_nothing_can_yield, inside_wrap,
+          inside_resume_inside_wrap_under_pcall, coroutine_after_coroutine,
           generator_that_never_ends, inside_sort, inside_sort_under_pcall, inside_wrap_inside_sort,
           inside_gsub, inside_sort_inside_wrap, inside_a_metamethod, inside_close,
           runaway_closes_with_a_runaway, runaway_in_wrap_closes_with_a_runaway,
