@@ -1,9 +1,9 @@
 /*
  * arguments: the table that a handler gets for a message's arguments.
  *
- * Messages of one name nearly always have the same argument names and types, so those are
- * kept as a layout: the names as Lua strings, and a metatable that knows the length and the
- * types.  A message then costs one table and no hashing of names.
+ * Messages of one name nearly always have the same argument names, so those are kept as a
+ * layout: the names as Lua strings, and a metatable for each set of types that they have had,
+ * which knows these and the length.  A message then costs one table and no hashing of names.
  */
 #ifndef SCRIPT_ARGUMENTS_H
 #define SCRIPT_ARGUMENTS_H

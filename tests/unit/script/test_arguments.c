@@ -234,19 +234,58 @@ START_TEST(layouts_are_used_again)
         expect_list(&stage, ARGS({"a", INT(1)}), "#1 1=int64:1 a=int64:1");
     ck_assert_uint_eq(handler->nlayouts, 1);
     layout = TAILQ_FIRST(&handler->layouts);
-    /* Other values, one layout; another type, name or number, another. */
+    /* Other values and types, one layout; another name or number, another. */
     expect_list(&stage, ARGS({"a", INT(2)}), "#1 1=int64:2 a=int64:2");
-    ck_assert_uint_eq(handler->nlayouts, 1);
     expect_list(&stage, ARGS({"a", STR("1")}), "#1 1=str:1 a=str:1");
-    ck_assert_uint_eq(handler->nlayouts, 2);
+    expect_list(&stage, ARGS({"a", value_null()}), "#1");
+    ck_assert_uint_eq(handler->nlayouts, 1);
     expect_list(&stage, ARGS({"b", INT(1)}), "#1 1=int64:1 b=int64:1");
-    ck_assert_uint_eq(handler->nlayouts, 3);
+    ck_assert_uint_eq(handler->nlayouts, 2);
     expect_list(&stage, ARGS({"a", INT(1)}, {"b", INT(1)}),
                 "#2 1=int64:1 2=int64:1 a=int64:1 b=int64:1");
-    ck_assert_uint_eq(handler->nlayouts, 4);
+    ck_assert_uint_eq(handler->nlayouts, 3);
     expect_list(&stage, ARGS({"a", INT(1)}), "#1 1=int64:1 a=int64:1");
-    ck_assert_uint_eq(handler->nlayouts, 4);
+    ck_assert_uint_eq(handler->nlayouts, 3);
     ck_assert_ptr_eq(TAILQ_FIRST(&handler->layouts), layout);
+    stage_close(&stage);
+}
+END_TEST
+
+/* Each argument there or NULL, and of two types: every message knows its own, also when more
+ * have come since than are remembered. */
+START_TEST(types_are_the_messages_own)
+{
+    enum { EACH = 4, ALL = 81 };
+    static struct outcome waiting[ALL];
+    struct stage stage;
+
+    stage_open(&stage,
+               "function f(args)\n"
+               "  spoa.sleep(0)\n"
+               "  return { ['txn.t'] = spoa.type(args, 'a') .. ' ' .. spoa.type(args, 2) ..\n"
+               "    ' ' .. spoa.type(args, 'c') .. ' ' .. spoa.type(args, 'd') }\n"
+               "end");
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < ALL; i++) {
+            static const char *const names[EACH] = {"a", "b", "c", "d"};
+            const struct value values[] = {value_null(), INT(i), STR("x")};
+            struct arg args[EACH];
+
+            for (int k = 0, left = i; k < EACH; k++, left /= 3)
+                args[k] = (struct arg){names[k], values[left % 3]};
+            stage_start(&stage, &waiting[i], "f", args, EACH);
+        }
+        for (int i = 0; i < ALL; i++) {
+            static const char *const called[] = {"null", "int64", "str"};
+            char expected[128];
+
+            snprintf(expected, sizeof expected, "ok set-var txn.t str %s %s %s %s", called[i % 3],
+                     called[i / 3 % 3], called[i / 9 % 3], called[i / 27]);
+            stage_wait(&stage, &waiting[i]);
+            ck_assert_str_eq(stage_says(&stage, &waiting[i]), expected);
+        }
+    }
+    ck_assert_uint_eq(handler_of(&stage, "f")->nlayouts, 1);
     stage_close(&stage);
 }
 END_TEST
@@ -326,5 +365,5 @@ END_TEST
 
 UNIT_MAIN("arguments", types, unsigned_as_math_ult_has_it, names_and_positions, null_counts,
           as_many_as_there_can_be, type_of_what_is_no_argument, nothing_leaks_into_the_next_message,
-          layouts_are_used_again, layouts_know_where_names_end, so_many_layouts_and_no_more,
-          arguments_outlive_their_layout)
+          layouts_are_used_again, types_are_the_messages_own, layouts_know_where_names_end,
+          so_many_layouts_and_no_more, arguments_outlive_their_layout)
