@@ -63,7 +63,7 @@
     X(LAG_MAX_MICROSECONDS, GAUGE, "spoa_lua_loop_lag_max_seconds", "",                            \
       "The most it was late since the worker began.")                                              \
     X(LUA_BYTES, GAUGE, "spoa_lua_lua_memory_bytes", "",                                           \
-      "Memory that Lua has, of the at most handler-memory it may.")                                \
+      "Memory that Lua has taken from the system, of the at most handler-memory it may.")          \
     X(TASKS, GAUGE, "spoa_lua_tasks", "",                                                          \
       "Handlers and background functions that have begun and not ended.")                          \
     X(HANDLERS, GAUGE, "spoa_lua_handlers", "", "Handlers that the scripts define.")               \

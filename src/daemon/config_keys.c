@@ -123,8 +123,8 @@ const struct config_row config_rows[] = {
         .min = "1m",
         .max = "64g",
         FIELD(script.memory),
-        .text = "The most that all of Lua may use in each worker: scripts, their tables and "
-                "running handlers. "
+        .text = "The most memory that all of Lua may take from the system in each worker: "
+                "scripts, their tables and running handlers. "
                 "What asks for more fails with \"memory\". Raise it for large tables kept in "
                 "memory.",
     },
