@@ -18,6 +18,7 @@ void api_task_open(lua_State *lua);       /* spawn, all, now */
 void api_background_open(lua_State *lua); /* after, every, at_start */
 void api_poll_open(lua_State *lua);       /* poll, closing */
 void api_modules_open(lua_State *lua);    /* where require looks */
+void api_require_open(lua_State *lua);    /* require */
 void api_log_open(lua_State *lua);        /* log; print */
 void api_coroutine_open(lua_State *lua);  /* coroutine.resume, wrap, close */
 void api_guard_open(lua_State *lua);      /* os.exit, debug, xpcall */
