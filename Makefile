@@ -6,6 +6,8 @@
 #   make install    DESTDIR= PREFIX=/usr/local; make deb: Debian packages, in build/deb
 #   make bench      measure it beside the floor and a yardstick; bench-gate: what repeats exactly
 #   make lint format format-check valgrind fuzz docs ci-build clean
+#
+# A line is printed for each file that is built; V=1 shows the commands.
 
 VERSION := 0.1.0
 
@@ -29,6 +31,10 @@ MICROHTTPD_LIBS ?= $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
 # which package to install).
 -include src/modules/*.mk
 CHECK_LIBS ?= $(shell pkg-config --cflags --libs check)
+
+# Before a command of a recipe: prints WHAT FILE in its place, unless V=1.
+V ?=
+says = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
 # $(FLAVOUR) is a folder under build/: release, asan, valgrind or fuzz.
 FLAVOUR  ?= release
@@ -73,10 +79,10 @@ modules: $(MODULES:%=$(OUT)/modules/spoa/%.so)
 	@ln -sfn release/modules build/modules
 
 build/spoa-lua: build/release/spoa-lua
-	ln -f $< $@
+	@ln -f $< $@
 
 build/config-doc: build/release/config-doc
-	ln -f $< $@
+	@ln -f $< $@
 
 ifneq ($(FLAVOUR),release)
 .PHONY: flavour
@@ -90,24 +96,24 @@ endif
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call says,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(OUT)/spoa-lua: $(OUT)/src/main.o $(OBJECTS)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 $(OUT)/config-doc: $(OUT)/tests/tools/config-doc.o $(OBJECTS)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 # Modules use the program's own functions (-E), so they are linked with neither libev nor Lua.
 $(OUT)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(MODULE_CFLAGS) -fPIC -MMD -MP -c -o $@ $<
+	$(call says,CC,$<)$(CC) $(ALL_CFLAGS) $(MODULE_CFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
 define module-rule
 $(OUT)/modules/spoa/$(1).so: MODULE_CFLAGS = $$(if $(module-pc-$(1)),$$(shell pkg-config --cflags $(module-pc-$(1))))
 $(OUT)/modules/spoa/$(1).so: $(patsubst %.c,$(OUT)/pic/%.o,src/modules/$(1).c $(wildcard src/modules/$(1)/*.c))
 	@mkdir -p $$(@D)
-	$(CC) $(flags-$(FLAVOUR)) $(LDFLAGS) -shared -Wl,--version-script=src/modules/exports.map -o $$@ $$^ \
+	$$(call says,LD,$$@)$(CC) $(flags-$(FLAVOUR)) $(LDFLAGS) -shared -Wl,--version-script=src/modules/exports.map -o $$@ $$^ \
 	    $$(if $(module-pc-$(1)),$$(shell pkg-config --libs $(module-pc-$(1))))
 endef
 $(foreach module,$(MODULES),$(eval $(call module-rule,$(module))))
@@ -117,7 +123,7 @@ $(foreach module,$(MODULES),$(eval $(call module-rule,$(module))))
 define unit-rule
 $(OUT)/unit/$(basename $(notdir $(1))): $(OUT)/$(1:.c=.o) $(OBJECTS)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(ALL_LIBS) $$(CHECK_LIBS)
+	$$(call says,LD,$$@)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(ALL_LIBS) $$(CHECK_LIBS)
 UNIT_PROGRAMS += $(OUT)/unit/$(basename $(notdir $(1)))
 endef
 UNIT_PROGRAMS :=
@@ -125,7 +131,7 @@ $(foreach test,$(UNIT),$(eval $(call unit-rule,$(test))))
 
 $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
+	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 
 FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(OUT)/fuzz/%)
 

@@ -10,16 +10,16 @@ C_FILES += $(filter-out $(C_FILES),$(BENCH_C))
 $(OUT)/spop-bench: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/spop-bench/*.c src/spop/*.c) \
                      src/base/buf.c src/base/escape.c src/base/log.c src/base/log_sink.c \
                      src/base/mem.c src/daemon/listener_parse.c)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 
 $(OUT)/bench-floor: $(OUT)/tests/bench/floor.o $(OUT)/tests/bench/answering.o
-	$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 $(OUT)/bench-yardstick: $(OUT)/tests/bench/yardstick.o $(OUT)/tests/bench/answering.o
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LUA_LIBS)
+	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LUA_LIBS)
 
 build/spop-bench: build/release/spop-bench
-	ln -f $< $@
+	@ln -f $< $@
 
 # tests/bench/test_spop_bench.py runs the one of the sanitized build.
 ifneq ($(FLAVOUR),fuzz)
