@@ -1,5 +1,7 @@
 """The control socket: `spoa-lua ctl`, `spoa-lua reload`, and the socket itself, behind a real HAProxy."""
 import json
+import os
+import signal
 import subprocess
 import threading
 import unittest
@@ -120,7 +122,7 @@ class Control(unittest.TestCase):
         with Controlled("workers 2") as agent:
             before = agent.rows("show", "workers")
             self.assertEqual([row["state"] for row in before], ["serving", "serving"])
-            subprocess.run(["kill", "-9", str(before[0]["pid"])], check=True)
+            os.kill(before[0]["pid"], signal.SIGKILL)
             agent.wait_log("worker 1 is started again")
             while (now := agent.rows("show", "workers"))[0]["state"] != "serving":
                 pass

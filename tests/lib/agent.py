@@ -37,12 +37,9 @@ def binary():
 
 
 def temp_folder(name):
-    """A fresh folder under build/tests, short enough that a unix socket's path fits inside it."""
-    base = ROOT / "build/tests"
-    base.mkdir(parents=True, exist_ok=True)
-    if len(str(base)) > 70:
-        base = pathlib.Path(tempfile.gettempdir())
-    return pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=base))
+    """A fresh folder in the system's own, not below the project's: its path is short enough for a unix socket,
+    has no spaces, and another user gets there, wherever the project is cloned to."""
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"spoa-lua-{name}-"))
 
 
 def environment(extra=None):
