@@ -68,6 +68,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 .PHONY: install deb all modules demo check programs lint format format-check valgrind fuzz docs ci-build clean
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 all: build/spoa-lua build/config-doc modules
 
@@ -135,8 +136,9 @@ $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(OBJECTS)
 
 FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(OUT)/fuzz/%)
 
-# Everything the tests run, in this flavour.
+# Everything the tests run, in this flavour.  (With a recipe, for make says when there is none to run.)
 programs: $(if $(filter fuzz,$(FLAVOUR)),$(FUZZ_PROGRAMS),$(OUT)/spoa-lua modules $(UNIT_PROGRAMS))
+	@:
 
 include tests/bench/bench.mk
 
