@@ -84,7 +84,7 @@ def run(address, *args):
 class Faults(unittest.TestCase):
     def counted(self, behave, *args, hello=None, expect=(), status=3):
         with FakeAgent(behave, hello) as agent:
-            done, figures = run(agent.address, "-n", 20, "-t", 0.3, "-x", "sess.score=42", "--strict", *args)
+            done, figures = run(agent.address, "-n", 20, "-t", 1, "-x", "sess.score=42", "--strict", *args)
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertEqual({k: v for k, v in figures["faults"].items() if v}, dict(expect), done.stderr)
         return figures
@@ -137,7 +137,7 @@ class Faults(unittest.TestCase):
         figures = self.counted(behave, expect={"late": 1})
         self.assertEqual((figures["answered"], figures["acks"]), (20, 19))
         # What came late counts among the latencies all the same.
-        self.assertGreaterEqual(figures["latency_us"]["max"], 300_000)
+        self.assertGreaterEqual(figures["latency_us"]["max"], 1_000_000)
 
     def test_a_lost_connection_loses_what_is_outstanding(self):
         self.counted(lambda frame, n: None, "-c", 2, "-p", 3, expect={"lost": 2, "missing": 6})

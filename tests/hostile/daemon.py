@@ -1,7 +1,6 @@
 """What the hostile tests share: a daemon to attack, and the client that must be served afterwards."""
 import pathlib
 import re
-import time
 
 from lib import spop
 from lib.agent import SANITIZER_ENV, Agent
@@ -37,15 +36,6 @@ def assert_serves(agent):
             if answer != {"txn.v": value}:
                 raise AssertionError(f"the next client got {answer} for {value}")
         client.goodbye()
-
-
-def wait_until(condition, failure, timeout=20):
-    """Asks again and again; fails with that text after so many seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(failure)
-        time.sleep(0.005)
 
 
 def peak(agent):

@@ -1,8 +1,9 @@
 """2,000 connections opened and dropped, in every way a connection can be dropped."""
 import unittest
 
-from daemon import Flat, assert_serves, start, wait_until
+from daemon import Flat, assert_serves, start
 from lib import spop
+from lib.waiting import wait_until
 
 WHOLE = spop.hello() + spop.notify(1, 1, spop.message("echo", ("v", "x" * 1000)))
 SLEEPER = spop.hello() + spop.notify(1, 1, spop.message("sleep", ("v", 60000)))

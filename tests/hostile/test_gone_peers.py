@@ -1,8 +1,9 @@
 """Peers that go away while their handlers wait: the waits are cancelled, nothing is kept of them."""
 import unittest
 
-from daemon import HANDLERS, Flat, assert_serves, start, wait_until
+from daemon import HANDLERS, Flat, assert_serves, start
 from lib import spop
+from lib.waiting import wait_until
 
 COUNTING = HANDLERS + """
 local waiting, closed = 0, 0

@@ -15,7 +15,7 @@ class HalfFrames(unittest.TestCase):
 
     def test_held(self):
         """With nothing, half a length, half a frame: other clients are served meanwhile."""
-        with start("hello-timeout 700ms") as agent:
+        with start("hello-timeout 2s") as agent:
             began = time.monotonic()
             clients = [spop.Client(agent.address) for _ in range(60)]
             for n, client in enumerate(clients):
@@ -24,25 +24,24 @@ class HalfFrames(unittest.TestCase):
             for client in clients:
                 with client:
                     self.assert_given_up(client)
-            self.assertGreater(time.monotonic() - began, 0.6)
+            self.assertGreater(time.monotonic() - began, 1.9)
             assert_serves(agent)
 
     def test_trickled(self):
         """A byte now and then does not put the timeout off."""
         with start("hello-timeout 500ms") as agent, spop.Client(agent.address) as client:
-            began = time.monotonic()
-            try:
-                for byte in HELLO[:-1]:
-                    client.send(bytes([byte]))
-                    time.sleep(0.05)
-            except ConnectionError:
-                pass
-            self.assertLess(time.monotonic() - began, 0.05 * len(HELLO) - 1)
+            for byte in HELLO[:-1]:
+                client.send(bytes([byte]))
+                if client.poll(0.05):
+                    break
+            else:
+                self.fail("it was waited for to the end")
+            self.assert_given_up(client)
             assert_serves(agent)
 
     def test_after_hello(self):
         """Once greeted, half a NOTIFY has another time than a HELLO; the rest of it is welcome."""
-        with start("hello-timeout 200ms", "fragment-timeout 1h") as agent, spop.Client(agent.address) as client:
+        with start("hello-timeout 1s", "fragment-timeout 1h") as agent, spop.Client(agent.address) as client:
             client.handshake()
             whole = spop.notify(1, 1, spop.message("echo", ("v", 1)))
             client.send(whole[:9])

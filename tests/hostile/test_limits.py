@@ -2,8 +2,9 @@
 import resource
 import unittest
 
-from daemon import assert_serves, start, wait_until
+from daemon import assert_serves, start
 from lib import spop
+from lib.waiting import wait_until
 
 
 class Limits(unittest.TestCase):

@@ -1,8 +1,9 @@
 """More NOTIFYs than a connection may have unanswered: it is not read until some are answered."""
 import unittest
 
-from daemon import HANDLERS, Flat, assert_serves, start, wait_until
+from daemon import HANDLERS, Flat, assert_serves, start
 from lib import spop
+from lib.waiting import wait_until
 
 COUNTING = HANDLERS + """
 local running, most = 0, 0
@@ -41,7 +42,7 @@ class Pending(unittest.TestCase):
 
     def test_a_flood_to_sleeping_handlers(self):
         """It is held back with its handlers asleep; when it goes, so do they."""
-        with start("max-pending 100", "handler-timeout 3s", scripts=COUNTING) as agent:
+        with start("max-pending 100", "handler-timeout 1m", scripts=COUNTING) as agent:
             assert_serves(agent)
             with Flat(agent, 32):
                 with spop.Client(agent.address) as client:

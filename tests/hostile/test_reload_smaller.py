@@ -4,7 +4,6 @@ import unittest
 from daemon import assert_serves, start
 from lib import spop
 
-
 # Fails once the test has said so, by a file.
 FAIL = """
 function fail()

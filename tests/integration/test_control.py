@@ -16,8 +16,9 @@ function rate(args)
     if args.path == "/bad" then error("this one fails") end
     return { ["txn.score"] = 42, ["txn.host"] = spoa.unset }
 end
+-- Until the test writes the file.
 function wait(args)
-    spoa.sleep(0.3)
+    repeat spoa.sleep(0.01) until io.open("go")
 end
 """
 
@@ -106,7 +107,7 @@ class Control(unittest.TestCase):
 
     def test_shutdown_and_drain_end_it(self):
         for command, answer in (("shutdown", "stopping\n"), ("drain", "draining\n")):
-            with Controlled() as agent:
+            with Controlled("handler-timeout 1m") as agent:
                 with Client(agent.address) as client:
                     client.handshake()
                     ids = client.send_notify("wait")
@@ -115,6 +116,7 @@ class Control(unittest.TestCase):
                         pass
                     self.assertEqual(agent.ask(command), answer)
                     if command == "drain":
+                        agent.write("go", "")
                         self.assertEqual(client.ack(ids).vars(), {})
                 self.assertEqual(agent.process.wait(), 0)
 

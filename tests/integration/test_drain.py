@@ -8,7 +8,7 @@ from lib.haproxy import HAProxy, VersionsCase
 LUA = """
 function nap(args)
     io.stderr:write("napping ", args.path, "\\n")
-    spoa.sleep(0.7)
+    repeat spoa.sleep(0.01) until io.open("go")
     return { ["txn.path"] = args.path }
 end
 """
@@ -29,10 +29,12 @@ class Drain(VersionsCase):
 
     def each_in_flight_is_answered(self, version):
         for number in (signal.SIGTERM, signal.SIGINT):
-            with Agent(LUA, config="handler-timeout 10s") as agent, \
-                    HAProxy(version, agent, {"nap": "args path=path"}, show={"path": "txn.t.path"}) as haproxy:
+            with Agent(LUA, config="handler-timeout 1m\ndrain-timeout 1m") as agent, \
+                    HAProxy(version, agent, {"nap": "args path=path"}, show={"path": "txn.t.path"}, timeout="1m") as haproxy:
                 threads, replies = self.ask(haproxy, agent)
                 agent.signal(number)
+                agent.wait_log("notice stopping")
+                agent.write("go", "")
                 for thread in threads:
                     thread.join(20)
                 self.assertEqual({path: (reply["path"], reply["err"]) for path, reply in replies.items()},
@@ -41,13 +43,12 @@ class Drain(VersionsCase):
                 agent.wait_log(r"notice stopped")
 
     def each_bounded(self, version):
-        # Longer than the drain may take: it ends all the same, and with status 0.
-        lua = LUA.replace("0.7", "60")
-        with Agent(lua, config="handler-timeout 100s\ndrain-timeout 300ms") as agent, \
+        # They wait for longer than the drain may take: it ends all the same, and with status 0.
+        with Agent(LUA, config="handler-timeout 100s\ndrain-timeout 300ms") as agent, \
                 HAProxy(version, agent, {"nap": "args path=path"}, show={"path": "txn.t.path"}) as haproxy:
             threads, replies = self.ask(haproxy, agent)
             agent.signal(signal.SIGTERM)
-            self.assertEqual(agent.process.wait(10), 0)
+            self.assertEqual(agent.process.wait(20), 0)
             for thread in threads:
                 thread.join(20)
             self.assertEqual({reply["path"] for reply in replies.values()}, {None})

@@ -2,11 +2,11 @@
 import contextlib
 import socket
 import threading
-import time
 
 from lib import http
 from lib.agent import Agent
 from lib.haproxy import EVENT, HAProxy, VersionsCase
+from lib.waiting import wait_until
 
 LUA = """
 local closing = { __close = function(self) io.stderr:write("closed ", self.path, "\\n") end }
@@ -43,12 +43,9 @@ def try_get(haproxy, path):
         pass
 
 
-def await_descriptors(test, agent, count):
+def await_descriptors(agent, count):
     """Until the agent has closed what it had opened meanwhile."""
-    deadline = time.monotonic() + 10
-    while agent.fds() != count and time.monotonic() < deadline:
-        time.sleep(0.01)
-    test.assertEqual(agent.fds(), count)
+    wait_until(lambda: agent.fds() == count, "descriptors stay open")
 
 
 class HaproxyGone(VersionsCase):
@@ -61,17 +58,15 @@ class HaproxyGone(VersionsCase):
                     thread.start()
                 for n in range(COUNT):
                     agent.wait_log(rf"^waiting /{n}$")
-                began = time.monotonic()
                 haproxy.kill()
                 for n in range(COUNT):
                     agent.wait_log(rf"^closed /{n}$")
-                self.assertLess(time.monotonic() - began, 10)
                 for thread in threads:
                     thread.join(20)
             with HAProxy(version, agent, {"wait": "args path=path"}, show={"path": "txn.t.path"}) as haproxy:
                 self.assertEqual(haproxy.get("/quick")["path"], "/quick")
                 haproxy.kill()
-            await_descriptors(self, agent, descriptors)
+            await_descriptors(agent, descriptors)
 
     def each_killed_with_many_waiting(self, version):
         messages = {"wait": f"event {EVENT} if {{ path /wait }}", "count": f"event {EVENT} if {{ path /count }}"}
@@ -84,9 +79,7 @@ class HaproxyGone(VersionsCase):
                     sock.sendall(b"GET /wait HTTP/1.1\r\nHost: t\r\n\r\n")
                 agent.wait_log("^all are waiting$", timeout=60)
                 haproxy.kill()
-                await_descriptors(self, agent, descriptors)
+                await_descriptors(agent, descriptors)
             with HAProxy(version, agent, messages, show=show) as haproxy:
-                deadline = time.monotonic() + 20
-                while (reply := haproxy.get("/count"))["closed"] != str(MANY) and time.monotonic() < deadline:
-                    time.sleep(0.01)
-                self.assertEqual((reply["closed"], reply["waiting"]), (str(MANY), str(MANY)))
+                wait_until(lambda: haproxy.get("/count")["closed"] == str(MANY), "not all were cancelled")
+                self.assertEqual(haproxy.get("/count")["waiting"], str(MANY))

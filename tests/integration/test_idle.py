@@ -1,8 +1,7 @@
 """HAProxy closes an idle connection in its own way; the next request finds the agent as before."""
-import time
-
 from lib.agent import Agent
 from lib.haproxy import HAProxy, VersionsCase
+from lib.waiting import wait_until
 
 LUA = "function f(args) return { ['txn.path'] = args.path } end"
 
@@ -18,9 +17,6 @@ class Idle(VersionsCase):
             for n in range(3):
                 reply = haproxy.get(f"/{n}")
                 self.assertEqual((reply["path"], reply["err"]), (f"/{n}", None))
-                deadline = time.monotonic() + 15
-                while agent.fds() != empty and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                self.assertEqual(agent.fds(), empty)
+                wait_until(lambda: agent.fds() == empty, "the idle connection stays")
             self.assertGreaterEqual(haproxy.connections(), 3)
             self.assertNotRegex(agent.log(), r" (err|warning) ")

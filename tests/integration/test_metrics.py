@@ -18,8 +18,9 @@ function rate(args)
     if args.path == "/bad" then error("this one fails") end
     return { ["txn.score"] = 42 }
 end
+-- Until the test writes the file.
 function wait(args)
-    spoa.sleep(0.3)
+    repeat spoa.sleep(0.01) until io.open("go")
 end
 """
 
@@ -77,7 +78,7 @@ class Metrics(unittest.TestCase):
             caught.exception.close()
 
     def test_not_ready_while_draining(self):
-        with Watched() as agent, Client(agent.address) as client:
+        with Watched("handler-timeout 1m\ndrain-timeout 1m") as agent, Client(agent.address) as client:
             client.handshake()
             ids = client.send_notify("wait")
             while agent.total("spoa_lua_notifies_in_flight") == 0:
@@ -86,6 +87,7 @@ class Metrics(unittest.TestCase):
             agent.wait_log("notice stopping")
             self.assertEqual(agent.get("/readyz"), (503, "stopping\n"))
             self.assertEqual(agent.get("/healthz")[0], 200)
+            agent.write("go", "")
             client.ack(ids)
 
     def test_unknown_messages_are_one_number(self):

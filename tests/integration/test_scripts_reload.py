@@ -14,7 +14,7 @@ function decide(args)
 end
 function hold(args)
     io.stderr:write("holding\\n")
-    spoa.sleep(0.5)
+    repeat spoa.sleep(0.01) until io.open("go")
     return {{ ["txn.by"] = "{version}" }}
 end
 """
@@ -51,14 +51,15 @@ class ScriptsReload(VersionsCase):
             self.assertEqual(haproxy.get("/1")["by"], "two")
 
     def each_in_flight_ends_where_it_began(self, version):
-        with Agent(lua("one")) as agent, \
-                HAProxy(version, agent, {"hold": "args n=path"}, show=SHOW) as haproxy:
+        with Agent(lua("one"), "handler-timeout 1m") as agent, \
+                HAProxy(version, agent, {"hold": "args n=path"}, show=SHOW, timeout="1m") as haproxy:
             replies = []
             thread = threading.Thread(target=lambda: replies.append(haproxy.get()))
             thread.start()
             agent.wait_log(r"^holding$")
             agent.write("handlers.lua", lua("two"))
             self.assertTrue(agent.reload())
+            agent.write("go", "")
             thread.join(20)
             self.assertEqual(replies[0]["by"], "one")
             self.assertEqual(haproxy.get()["by"], "two")

@@ -3,7 +3,7 @@ from lib.agent import Agent
 from lib.haproxy import HAProxy, VersionsCase
 
 LUA = "function f() return { ['txn.x'] = 1 } end"
-BACKEND = "option spop-check\noption log-health-checks"
+BACKEND = "option spop-check\noption log-health-checks\ntimeout check 20s"
 
 
 class SpopCheck(VersionsCase):

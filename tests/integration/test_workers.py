@@ -52,7 +52,7 @@ spoa.at_start(function()
     end
 end)
 """
-WORKERS = "workers 4\nworker-timeout 1s\nhandler-timeout 30s\nhandler-cpu 30s"
+WORKERS = "workers 4\nworker-timeout 3s\nhandler-timeout 30s\nhandler-cpu 30s"
 
 
 def worker_of(client):
@@ -111,6 +111,7 @@ class Workers(unittest.TestCase):
             other.handshake()
             leaving = worker_of(one)
             ids = one.send_notify("wait")
+            one.await_read()
             os.kill(leaving, signal.SIGTERM)
             self.assertEqual(one.ack(ids).vars(), {"txn.done": ("bool", True)})
             self.assertEqual(one.frame().name, "AGENT-DISCONNECT")
@@ -144,6 +145,7 @@ class Workers(unittest.TestCase):
         with Agent(LUA, WORKERS) as agent, Client(agent.address) as client:
             client.handshake()
             ids = client.send_notify("wait")
+            client.await_read()
             os.kill(agent.pid, signal.SIGKILL)
             self.assertEqual(client.ack(ids).vars(), {"txn.done": ("bool", True)})
             self.assertEqual(client.frame().name, "AGENT-DISCONNECT")

@@ -80,19 +80,21 @@ class Load:
     """Requests that go on, so many at once, from entering the `with` block until its end.
 
     Each is on a connection of its own.  `replies` holds (n, Reply); `await_replies` waits for more.
+    From one such wait to the next there are `limit` at the most.
     """
 
-    def __init__(self, port, concurrency, path=lambda n: "/", limit=20000):
+    def __init__(self, port, concurrency, path=lambda n: "/", limit=5000):
         self.port, self.path, self.limit = port, path, limit
         self.replies, self.errors = [], []
         self._changed = threading.Condition()
-        self._next, self._stop = 0, False
+        self._next, self._end, self._stop = 0, limit, False
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(concurrency)]
 
     def _run(self):
         while True:
             with self._changed:
-                if self._stop or self._next >= self.limit:
+                self._changed.wait_for(lambda: self._stop or self._next < self._end)
+                if self._stop:
                     return
                 n, self._next = self._next, self._next + 1
             try:
@@ -109,7 +111,8 @@ class Load:
     def await_replies(self, more, timeout=60):
         """Waits until so many more replies than now have come."""
         with self._changed:
-            target = len(self.replies) + more
+            target, self._end = len(self.replies) + more, self._next + self.limit
+            self._changed.notify_all()
             if not self._changed.wait_for(lambda: len(self.replies) >= target or self.errors, timeout):
                 raise AssertionError(f"{len(self.replies)} of {target} replies after {timeout} s")
             if self.errors:
@@ -123,6 +126,7 @@ class Load:
     def __exit__(self, kind, value, trace):
         with self._changed:
             self._stop = True
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join(60)
         if kind is None and self.errors:

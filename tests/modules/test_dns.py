@@ -102,7 +102,7 @@ class Dns(unittest.TestCase):
     def test_every_error(self):
         zone = {("s.test", "A"): dns.Code(dns.SERVFAIL), ("r.test", "A"): dns.Code(dns.REFUSED),
                 ("n.test", "A"): dns.Code(dns.NOTIMP), ("q.test", "A"): dns.Silent()}
-        with dns.Server(zone) as server, Asking(server, "timeout = 5, try_timeout = 0.05, tries = 2") as asking:
+        with dns.Server(zone) as server, Asking(server, "timeout = 5, try_timeout = 1, tries = 2") as asking:
             self.fails(asking.look("a", "none.test"), "nxdomain", "dns a none.test: there is no such name")
             self.fails(asking.look("mx", "s.test"), "nodata")
             self.fails(asking.look("a", "s.test"), "servfail", server.address)
@@ -165,9 +165,10 @@ class Dns(unittest.TestCase):
                 with case(lie=name):
                     got = asking.look("a", f"{name}.test")
                     self.assertIn(as_text(got["code"]), ("badreply", "timeout", "formerr", "servfail"), got)
-            self.fails(asking.look("a", "many.test"), "badreply")
             for _ in range(40):
                 self.assertIn("code", asking.look("a", "noise.test"))
+        with dns.Server(zone) as server, Asking(server) as asking:
+            self.fails(asking.look("a", "many.test"), "badreply")
 
     def test_truncated_over_tcp(self):
         values = [f"192.0.2.{n}" for n in range(200)]
@@ -228,7 +229,7 @@ class Dns(unittest.TestCase):
     def test_addresses_without_the_network(self):
         with dns.Server({("half.test", "A"): ["192.0.2.1"], ("half.test", "AAAA"): dns.Silent(),
                          ("six.test", "AAAA"): ["::1"]}) as server, \
-                Asking(server, "timeout = 0.3, try_timeout = 0.05, tries = 1") as asking:
+                Asking(server, "timeout = 5, try_timeout = 1, tries = 1") as asking:
             self.check(asking.look("addresses", "192.0.2.77"), "192.0.2.77")
             self.check(asking.look("addresses", "2001:db8::7"), "2001:db8::7")
             self.assertIn("127.0.0.1", as_text(asking.look("addresses", "LocalHost")["list"]))
@@ -274,8 +275,8 @@ class Dns(unittest.TestCase):
         held = dns.Held("192.0.2.5")
         zone = {("slow.test", "A"): held, ("a.test", "A"): ["192.0.2.1"]}
         with dns.Server(zone) as server, \
-                Asking(server, "timeout = 5, try_timeout = 5", "handler-timeout 50ms") as asking:
-            for _ in range(3):
+                Asking(server, "timeout = 5, try_timeout = 5", "handler-timeout 1s") as asking:
+            for _ in range(2):
                 got = asking.look("a", "slow.test")
                 self.assertEqual(as_text(got["spoa_error"]), "timeout")
             self.assertEqual(server.counts()["slow.test", "A"], 1)

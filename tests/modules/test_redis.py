@@ -39,12 +39,13 @@ class Using:
         if not isinstance(options, str):
             options = f"port = {options.port}, timeout = 5"
         if "handler-timeout" not in config:
-            config += "\nhandler-timeout 10s"
+            config += "\nhandler-timeout 30s"
+        config += "\nhandler-cpu 20s"
         self.agent = Agent(LUA % options, config=config)
 
     def __enter__(self):
         self.agent.__enter__()
-        self.client = spop.Client(self.agent.address)
+        self.client = spop.Client(self.agent.address, timeout=60)
         self.client.handshake()
         return self
 
@@ -227,7 +228,7 @@ class Redis(unittest.TestCase):
                     pass
 
     def test_slow_server_and_late_replies(self):
-        with redis.Server() as server, Using(f"port = {server.port}, timeout = 0.2") as using:
+        with redis.Server() as server, Using(f"port = {server.port}, timeout = 1") as using:
             self.check(using, "r:set('k', 'v')", "OK")
             server.process.signal(signal.SIGSTOP)
             for _ in range(3):
@@ -268,7 +269,7 @@ class Redis(unittest.TestCase):
                 sock.sendall(b"+awake\r\n")
                 sock.recv(1000)
 
-        with redis.Fake(talk) as server, Using(f"port = {server.port}, timeout = 0.05") as using:
+        with redis.Fake(talk) as server, Using(f"port = {server.port}, timeout = 1") as using:
             self.fails(using.run("r:get('k')"), "timeout")
             while (got := using.run("r:get('k')"))["v"] == "nil":
                 self.assertIn(got["code"], ("timeout", "closed"))
@@ -317,15 +318,15 @@ class Redis(unittest.TestCase):
 
     def test_queue_is_bounded(self):
         code = """(function()
-            local tasks, codes = {}, {}
-            for i = 1, 200 do
-                tasks[i] = spoa.spawn(function() return select(3, r:set('k', ('x'):rep(1000000))) end)
+            local tasks, codes, large = {}, {}, ('x'):rep(1000000)
+            for i = 1, 70 do
+                tasks[i] = spoa.spawn(function() return select(3, r:set('k', large)) end)
             end
-            for i = 1, 200 do local c = tasks[i]:wait() codes[c or 'none'] = true end
+            for i = 1, 70 do local c = tasks[i]:wait() codes[c or 'none'] = true end
             return codes.busy and 'bounded' or 'not bounded'
         end)()"""
         with redis.Server() as server, Using(f"port = {server.port}, timeout = 1",
-                                             "handler-memory 1g\nhandler-cpu 5s") as using:
+                                             "handler-memory 1g\nworker-timeout 1m") as using:
             using.run("r:ping()")
             server.process.signal(signal.SIGSTOP)
             self.assertEqual(using.run(code)["v"], "bounded")

@@ -58,7 +58,8 @@ START_TEST(children_end_with_their_parent)
                   "function fails() spoa.spawn(long) spoa.sleep(0.001) error('x') end\n"
                   "function waits() spoa.spawn(function() spoa.spawn(long):wait() end):wait() end\n"
                   "function never() spoa.spawn(long) end");
-    stage.options.timeout = 0.05;
+    stage.options.limits = (struct script_limit[]){{.name = (char[]){"waits"}, .timeout = 0.05}};
+    stage.options.nlimits = 1;
     stage_begin(&stage);
     stage_expect(&stage, "returns", NO_ARGS, "ok");
     stage_expect(&stage, "count", NO_ARGS, "ok set-var txn.n int64 1");
