@@ -1,6 +1,7 @@
 """systemd's units, what `make install` puts where, and the completion."""
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -125,7 +126,7 @@ class Install(unittest.TestCase):
 
 class Completion(unittest.TestCase):
     def complete(self, *words):
-        script = f"""source {ROOT}/conf/bash-completion
+        script = f"""source {shlex.quote(str(ROOT))}/conf/bash-completion
             COMP_WORDS=({' '.join(f"'{word}'" for word in words)}); COMP_CWORD={len(words) - 1}
             _spoa_lua; printf '%s\\n' "${{COMPREPLY[@]}}" """
         done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True)

@@ -75,7 +75,7 @@ class Examples(unittest.TestCase):
         folder = temp_folder("examples")
         self.addCleanup(folder.rmdir)
         config = folder / "spoa-lua.conf"
-        config.write_text(f"script {EXAMPLES}/*.lua\n")
+        config.write_text(f'script "{EXAMPLES}/*.lua"\n')
         self.addCleanup(config.unlink)
         networks, issuer = folder / "networks.txt", folder / "issuer.pem"
         networks.write_text("192.0.2.0/24 scanner\n")
