@@ -5,7 +5,7 @@
 #   make check      install what is missing, build with sanitizers, run every test
 #   make install    DESTDIR= PREFIX=/usr/local; make deb: Debian packages, in build/deb
 #   make bench      measure it beside the floor and a yardstick; bench-gate: what repeats exactly
-#   make lint format format-check valgrind fuzz docs ci-build clean
+#   make lint format format-check valgrind fuzz chaos docs ci-build clean
 #
 # A line is printed for each file that is built; V=1 shows the commands.
 
@@ -66,7 +66,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 
-.PHONY: install deb all modules demo check programs lint format format-check valgrind fuzz docs ci-build clean
+.PHONY: install deb all modules demo check programs lint format format-check valgrind fuzz chaos docs ci-build clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -223,6 +223,12 @@ fuzz:
 	        -artifact_prefix=build/fuzz/ build/fuzz/found/$$target tests/fuzz/corpus/$$target \
 	        || exit 1; \
 	done
+
+# make chaos SECONDS=3600: seeds that nobody has tried; SEED=N that one again.
+chaos:
+	@.ci/deps build test
+	@$(MAKE) --no-print-directory FLAVOUR=asan programs
+	@tests/chaos/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 docs: build/config-doc
 	build/config-doc example > spoa-lua.conf.example
