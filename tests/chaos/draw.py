@@ -12,16 +12,25 @@ drawn.
 import re
 
 PRELUDE = """
+local serving = false
 local T, K, Q, kept, main = {}, {}, {}, {}      -- tasks, coroutines, coroutines that end by themselves
 local S = <descriptor>
-for n = 1, 4 do K[n] = coroutine.create(print) Q[n] = K[n] end
+for n = 1, 3 do K[n] = coroutine.create(print) Q[n] = K[n] end
 
 local try = pcall
-local function wait(n) if T[n] then return T[n]:wait() end end
+local function wait(n) if serving and T[n] then return T[n]:wait() end end
 local function cancel(n) if T[n] then T[n]:cancel() end end
 local function closing(f) return setmetatable({}, { __close = f }) end
 local function finalized(f) setmetatable({}, { __gc = f }) end
-local function again(f) setmetatable({}, { __gc = function(o) setmetatable(o, getmetatable(o)) f() end }) end
+local function again(f)
+  local left = 2
+  local function gc(o)
+    left = left - 1
+    if left > 0 then setmetatable(o, getmetatable(o)) end
+    f()
+  end
+  setmetatable({}, { __gc = gc })
+end
 local function described(f) return setmetatable({}, { __tostring = f }) end
 local function litter() for n = 1, 100 do local _ = ("x"):rep(n * 10) end end
 local function find_main() local c, is = coroutine.running() if is then main = c end end
@@ -32,16 +41,18 @@ local function inside(n, f) if n > 0 then return coroutine.wrap(inside)(n - 1, f
 function ok(args) return { ["txn.ok"] = args.v } end
 """
 
-# Weight and text.  What a script may do while it loads ends by itself.
+# Weight and text.  A block is some statements and sometimes an end; what a script may do while it
+# loads ends by itself.
 RULES = {
     "load": [
         (6, "spoa.sleep(<seconds>)"),
-        (5, "T[<n>] = spoa.spawn(<task>)"),
-        (3, "spoa.all(<task>, <task>)"),
-        (5, "cancel(<n>)"),
-        (8, "try(<f>)"),
-        (3, "error(<error>)"),
-        (5, "do\n  local x <close> = closing(<f>)\n  <block>\nend"),
+        (8, "T[<n>] = spoa.spawn(<task>)"),
+        (3, "try(spoa.all, <task>, <task>)"),
+        (1, "spoa.all(<task>, <task>)"),
+        (6, "try(cancel, <n>)"),
+        (1, "cancel(<n>)"),
+        (5, "try(<f>)"),
+        (6, "do\n  local x <close> = closing(<f>)\n  <block>\nend"),
         (1, "do\n  local x <close> = closing(<f>)\n  local y <close> = closing(<f>)\nend"),
         (4, "finalized(<gc>)"),
         (1, "again(<gc>)"),
@@ -49,64 +60,71 @@ RULES = {
         (3, "K[<n>] = coroutine.create(<f>)"),
         (2, "Q[<n>] = coroutine.create(<tame>)"),
         (2, "coroutine.resume(Q[<n>], <n>)"),
-        (2, "coroutine.close(Q[<n>])"),
-        (3, "coroutine.wrap(<f>)()"),
+        (2, "try(coroutine.close, Q[<n>])"),
+        (3, "try(coroutine.wrap(<f>))"),
+        (1, "coroutine.wrap(<f>)()"),
         (1, "for _ in coroutine.wrap(<f>) do\n  <block>\nend"),
-        (1, "inside(<depth>, <f>)"),
-        (1, "deep(<depth>, <f>)"),
+        (1, "try(inside, <depth>, <f>)"),
+        (1, "try(deep, <depth>, <f>)"),
         (2, "find_main()"),
-        (1, "coroutine.close(main)"),
-        (1, "coroutine.resume(main)"),
+        (2, "if main then try(coroutine.close, main) end"),
+        (1, "if main then coroutine.resume(main) end"),
         (1, "print(T[<n>], K[<n>], coroutine.status(K[<n>]), coroutine.isyieldable())"),
         (1, "print(debug.traceback(K[<n>]))"),
         (1, 'spoa.log("info", <error>)'),
-        (1, "table.sort({ 3, 1, 2 }, <f>)"),
+        (2, "try(table.sort, { 3, 1, 2 }, <f>)"),
         (1, '("abc"):gsub(".", <f>)'),
-        (1, "tostring(described(<f>))"),
+        (1, "try(tostring, described(<f>))"),
         (1, "xpcall(<f>, <f>)"),
         (1, "load(<f>)"),
         (1, "local _ = setmetatable({}, { __index = <f> }).x"),
         (1, "local _ = setmetatable({}, { __concat = <f> }) .. 1"),
         (2, "spoa.after(<later>)"),
-        (1, 'spoa.poll(S, <what>, <seconds>)'),
-        (1, "spoa.closing(S)"),
-        (1, "S:close()"),
+        (2, 'try(spoa.poll, S, <what>, <seconds>)'),
+        (1, "try(spoa.closing, S)"),
         (1, "for _ = 1, 3 do\n  <block>\nend"),
-        (1, "do return <result> end"),
         (2, "litter()"),
         (1, "kept[<n>] = nested(<depth>)"),
         (1, "kept[<n>] = <value>"),
         (1, "T[<n>], K[<n>] = nil, coroutine.create(print)"),
-        (1, "os.exit()"),
+        (0.3, "os.exit()"),
     ],
-    "finalizer": [(20, "<load>"), (1, "coroutine.yield(<n>)")],
-    # What a limit has to end.
+    # What ends only because a limit ends it.
     "task": [
-        (9, "<finalizer>"),
-        (2, "wait(<n>)"),
-        (1, "coroutine.resume(K[<n>], <n>)"),
-        (1, "coroutine.close(K[<n>])"),
-        (1, "K[<n>] = coroutine.running()"),
-        (0.2, "while true do end"),
-        (0.1, "while true do try(error) end"),
-        (0.1, "while true do try(<f>) end"),
-        (0.1, "while true do spoa.sleep(0) end"),
-        (0.1, "while true do spoa.all(<task>) end"),
-        (0.1, 'do local t = {} while true do t[#t + 1] = ("x"):rep(#t) end end'),
-        (0.1, 'do local s = "x" while true do s = s .. s end end'),
-        (0.2, 'spoa.poll(S, "r")'),
-        (0.1, "spoa.sleep(1000)"),
+        (9, "<load>"),
+        (1, "try(wait, <n>)"),
+        (0.2, "wait(<n>)"),
+        (0.7, "coroutine.resume(K[<n>], <n>)"),
+        (0.7, "try(coroutine.close, K[<n>])"),
+        (0.3, "K[<n>] = coroutine.running()"),
+    ],
+    # Where no more is to be nested.
+    "leaf": [(3, "spoa.sleep(<seconds>)"), (3, "try(cancel, <n>)"), (2, "try(wait, <n>)"), (2, "find_main()"),
+             (1, "try(coroutine.close, Q[<n>])"), (1, "if main then try(coroutine.close, main) end"),
+             (1, "collectgarbage()"), (1, "litter()"), (1, 'error("leaf")')],
+    "end": [(5, "error(<error>)"), (3, "do return <result> end"), (2, "do return coroutine.yield(<n>) end")],
+    "endless": [
+        (12, "<end>"),
+        (1, "while true do end"),
+        (0.5, "while true do try(error) end"),
+        (0.5, "while true do try(<f>) end"),
+        (0.5, "while true do spoa.sleep(0) end"),
+        (0.5, "while true do spoa.all(<task>) end"),
+        (0.5, 'do local t = {} while true do t[#t + 1] = ("x"):rep(#t) end end'),
+        (0.5, 'do local s = "x" while true do s = s .. s end end'),
+        (1, 'spoa.poll(S, "r")'),
+        (1, "spoa.sleep(1000)"),
     ],
     "descriptor": [(3, "-1"), (1, 'require "socket".udp()')],
     "seconds": [(3, "0"), (2, "0.001"), (1, "0.005"), (1, "0.02")],
-    "n": [(1, n) for n in "1234"],
+    "n": [(1, n) for n in "123"],
     "depth": [(4, "10"), (2, "100"), (1, "250")],
     "size": [(4, "10"), (2, "1000"), (2, "20000"), (1, "1 << 20"), (1, "1 << 28")],
     "what": [(2, '"r"'), (1, '"w"'), (1, '"rw"')],
     "collect": [(4, '"collect"'), (3, '"step"'), (1, '"generational"'), (1, '"incremental"'), (1, '"setpause", 1'),
                 (1, '"setstepmul", 1000'), (1, '"stop"'), (1, '"restart"')],
-    "error": [(2, '"drawn"'), (1, "nil"), (1, "{}"), (1, "T[<n>]"), (1, "K[<n>]"), (3, "described(<f>)"),
-              (1, '("x"):rep(<size>)'), (1, 'described(function()\n  <block>\n  return "described"\nend)')],
+    "error": [(2, '"drawn"'), (1, "nil"), (1, "{}"), (1, "T[<n>]"), (1, "K[<n>]"), (5, "described(<f>)"),
+              (1, '("x"):rep(<size>)'), (3, 'described(function()\n  <block>\n  return "described"\nend)')],
     "result": [(1, "nil"), (1, "1"), (1, "T[<n>]"), (4, '{ ["txn.a"] = <value> }'), (1, "nested(<depth>)"),
                (2, '{ txn = { a = <value>, ["b.c"] = <value> }, d = <value> }'), (1, '{ ["no name!"] = 1 }'),
                (1, '{ [("n"):rep(<size>)] = 1 }'), (1, "setmetatable({ a = 1 }, { __pairs = <f>, __index = <f> })")],
@@ -119,8 +137,9 @@ RULES = {
     "period": [(1, "0.001"), (2, "0.01"), (1, "0.05")],
 }
 HOLE = re.compile(r"<(?!close>)(\w+)>")
-STATEMENTS = 40     # of a function of the script's top level, about
+STATEMENTS = 25     # in a function of the script's top level, about
 DEPTH = 6
+END = 0.3           # of the blocks
 HANDLERS = 4
 
 
@@ -150,15 +169,16 @@ class Program:
         return self.block(place) if name == "block" else self.rule(name, place)
 
     def block(self, place):
-        rule = "load" if "load" in place else "finalizer" if place else "task"
         self.depth += 1
         lines = []
-        for _ in range(self.random.randint(1, 3) if self.depth < DEPTH else 0):
+        for _ in range(self.random.randint(1, 4) if self.depth < DEPTH else 0):
             if self.left > 0:
                 self.left -= 1
-                lines.append(self.rule(rule, place))
+                lines.append(self.rule("load" if place else "task", place))
+        if lines and self.random.random() < END and "load" not in place:
+            lines.append(self.rule("end" if place else "endless", place))
         self.depth -= 1
-        return "\n".join(lines) or "spoa.sleep(0)"
+        return "\n".join(lines) or self.rule("leaf", place)
 
     def top(self, text, place):
         self.left = STATEMENTS
@@ -168,6 +188,7 @@ class Program:
         load, task = frozenset(["load"]), frozenset()
         parts = [self.top(PRELUDE, load)]
         parts += [self.top("<top>", load) for _ in range(self.random.randint(0, 2))]
+        parts.append("spoa.at_start(function() serving = true end)")
         parts += [self.top(f"function h{n}(args, ctx)\n  <block>\n  <block>\n  return <result>\nend", task)
                   for n in range(1, HANDLERS + 1)]
         return "\n\n".join(parts) + "\n"
@@ -178,7 +199,7 @@ def program(random):
 
 
 def config(random):
-    """Keys and values.  `ok` is never late, and never one too many, by its own fault."""
+    """Keys and values.  No connection is given up while the machine is busy, and `ok` is never late."""
     return {
         "pipelining": "on",
         "handler-timeout": f"{random.choice((10, 30, 100, 300))}ms",
@@ -188,5 +209,8 @@ def config(random):
         "background-timeout": f"{random.choice((10, 50, 300))}ms",
         "background-concurrency": random.choice((2, 20, 1000)),
         "drain-timeout": "1s",
+        "hello-timeout": "1m",
+        "fragment-timeout": "1m",
+        "write-timeout": "1m",
         "handler": "ok timeout 1m",
     }
