@@ -86,20 +86,21 @@ def pinned(cpu):
 
 
 class Running:
-    """One agent, serving.  wrapper: words before its command (strace, valgrind); script and
-    workers are spoa-lua's."""
+    """One agent, serving.  wrapper: words before its command (strace, valgrind); script,
+    workers and config (more lines of it) are spoa-lua's."""
 
-    def __init__(self, agent, cpu=None, wrapper=(), script=HANDLER, workers=1, timeout=30):
+    def __init__(self, agent, cpu=None, wrapper=(), script=HANDLER, workers=1, config="",
+                 timeout=30):
         self.agent = agent
         self.folder = temp_folder("bench")
         self.timeout = timeout
-        config = self.folder / "spoa-lua.conf"
+        config_file = self.folder / "spoa-lua.conf"
         (self.folder / "handler.lua").write_text(script)
-        config.write_text("listen 127.0.0.1:0\nscript handler.lua\n" +
-                          (f"workers {workers}\n" if has_key("workers") else "") +
-                          ("metrics 127.0.0.1:0\n" if has_key("metrics") else ""))
+        config_file.write_text("listen 127.0.0.1:0\nscript handler.lua\n" +
+                               (f"workers {workers}\n" if has_key("workers") else "") +
+                               ("metrics 127.0.0.1:0\n" if has_key("metrics") else "") + config)
         port = 0 if agent.says_port else free_port()
-        words = [word.format(port=port, config=config, folder=self.folder) for word in agent.command]
+        words = [word.format(port=port, config=config_file, folder=self.folder) for word in agent.command]
         env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET")}
         self.process = Process([*pinned(cpu), *wrapper, *words], cwd=ROOT, env=env, name=agent.name)
         try:

@@ -7,6 +7,7 @@ Parts:  shapes  every shape (connections x NOTIFYs outstanding) against every ag
         memory  peak, growth over a million messages, an idle connection
         scale   cost of a message by connections, arguments, handlers
         waiting answers while a thousand handlers wait; a handler that waits on Redis
+        fair    answers of a handler that costs nothing, health checks and HELLOs beside others that compute
         e2e     requests a second through real HAProxy with wrk
 
 The agent runs on one CPU, the load on another.  Every agent is started afresh for every figure;
@@ -30,6 +31,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import end_to_end  # noqa: E402
+import fair  # noqa: E402
 import memory  # noqa: E402
 import plot  # noqa: E402
 import scaling  # noqa: E402
@@ -41,7 +43,7 @@ from machine import description  # noqa: E402
 from measure import Options, cpu  # noqa: E402
 
 OUT = pathlib.Path(__file__).with_name("out")
-PARTS = ["shapes", "memory", "scale", "waiting", "e2e"]
+PARTS = ["shapes", "memory", "scale", "waiting", "fair", "e2e"]
 
 
 def parse():
@@ -141,6 +143,8 @@ def main():
         report.add("Scale", scaling.report(options, say))
     if "waiting" in options.parts:
         report.add("Waiting", waiting.report(options, say))
+    if "fair" in options.parts:
+        report.add("Fair", fair.report(options, say))
     if "e2e" in options.parts:
         run_e2e(report, agents, options)
     return 0
