@@ -14,6 +14,13 @@ static const uint64_t bounds[] = {
         UINT64_MAX,
 };
 
+static const uint64_t lag_bounds[] = {
+#define X(bound) UINT64_C(bound) * 1000000,
+    METRICS_LAG_BOUNDS(X)
+#undef X
+        UINT64_MAX,
+};
+
 static const bool gauges[] = {
 #define COUNTER                           false
 #define GAUGE                             true
@@ -87,6 +94,15 @@ void metrics_duration(struct metrics_handler *handler, uint64_t nanoseconds)
     handler->nanoseconds += nanoseconds;
 }
 
+void metrics_lag_slow(struct metrics *metrics, uint64_t nanoseconds)
+{
+    unsigned i = 0;
+
+    while (nanoseconds > lag_bounds[i])
+        i++;
+    metrics->lag_buckets[i]++;
+}
+
 void metrics_error(struct metrics *metrics, const char *text)
 {
     struct metrics_error *error = &metrics->errors[metrics->nerrors % METRICS_ERRORS];
@@ -111,6 +127,17 @@ const char *metrics_running(const struct metrics *metrics)
     unsigned place = __atomic_load_n(&metrics->running, __ATOMIC_RELAXED);
 
     return place > 0 && place <= METRICS_HANDLERS ? metrics->handlers[place - 1].name : NULL;
+}
+
+uint64_t metrics_lag_over(const struct metrics *metrics, uint64_t milliseconds)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 1; i < METRICS_LAG_BUCKETS; i++) {
+        if (lag_bounds[i - 1] >= milliseconds * 1000000)
+            sum += metrics_read(&metrics->lag_buckets[i]);
+    }
+    return sum;
 }
 
 uint64_t metrics_results(const struct metrics *metrics, unsigned result)

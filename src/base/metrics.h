@@ -67,6 +67,9 @@
     X(TASKS, GAUGE, "spoa_lua_tasks", "",                                                          \
       "Handlers and background functions that have begun and not ended.")                          \
     X(HANDLERS, GAUGE, "spoa_lua_handlers", "", "Handlers that the scripts define.")               \
+    X(BLOCKED_OTHERS, COUNTER, "spoa_lua_others_blocking_total", "",                               \
+      "Times that code which loads or runs in the background held the worker for more than 50 ms " \
+      "without waiting.")                                                                          \
     X(LOG_LINES_LOST, COUNTER, "spoa_lua_log_lines_lost_total", "",                                \
       "Lines of the log that its reader, or its disk, did not take.")
 
@@ -100,6 +103,13 @@ enum metric {
 enum { METRICS_BUCKETS = 1 METRICS_BOUNDS(X) };
 #undef X
 
+/* Upper bounds of the loop's turns in milliseconds; what is longer is in one more. */
+#define METRICS_LAG_BOUNDS(X) X(1) X(2) X(5) X(10) X(20) X(50) X(100) X(200) X(500) X(1000)
+
+#define X(bound) +1
+enum { METRICS_LAG_BUCKETS = 1 METRICS_LAG_BOUNDS(X) };
+#undef X
+
 /* Handlers that are told apart; those that come later share the last place. */
 #define METRICS_HANDLERS 256
 #define METRICS_OTHERS   "(others)"
@@ -111,6 +121,7 @@ struct metrics_handler {
     uint64_t buckets[METRICS_BUCKETS]; /* each for itself, not cumulative */
     uint64_t nanoseconds;              /* of all together */
     uint64_t running;                  /* a gauge */
+    uint64_t blocked; /* runs that held the worker for more than 50 ms without waiting */
 };
 
 /* The last errors of messages. */
@@ -124,8 +135,10 @@ struct metrics_error {
 struct metrics {
     uint64_t n[METRIC_COUNT];
     uint64_t refused[16]; /* HELLOs by status; the last place is for those above */
-    uint64_t beat;        /* counted up while the loop turns */
-    unsigned running;     /* whose Lua code is on the C stack: a place in handlers + 1; or 0 */
+    uint64_t lag_buckets[METRICS_LAG_BUCKETS]; /* turns of the loop, each for itself */
+    uint64_t lag_nanoseconds;                  /* of all together */
+    uint64_t beat;                             /* counted up while the loop turns */
+    unsigned running; /* whose Lua code is on the C stack: a place in handlers + 1; or 0 */
     unsigned nhandlers;
     unsigned long nerrors; /* so many there were; the next is in errors[nerrors % METRICS_ERRORS] */
     struct metrics_handler handlers[METRICS_HANDLERS];
@@ -154,6 +167,18 @@ unsigned metrics_handler(struct metrics *metrics, const char *name);
 /* A message took so long. */
 void metrics_duration(struct metrics_handler *handler, uint64_t nanoseconds);
 
+/* A turn of the loop held the worker so long. */
+void metrics_lag_slow(struct metrics *metrics, uint64_t nanoseconds);
+
+static inline void metrics_lag(struct metrics *metrics, uint64_t nanoseconds)
+{
+    metrics->lag_nanoseconds += nanoseconds;
+    if (nanoseconds <= 1000000) /* the first bound, and nearly every turn */
+        metrics->lag_buckets[0]++;
+    else
+        metrics_lag_slow(metrics, nanoseconds);
+}
+
 void metrics_error(struct metrics *metrics, const char *text);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
@@ -170,6 +195,9 @@ static inline uint64_t metrics_get(const struct metrics *metrics, enum metric me
 {
     return metrics_read(&metrics->n[metric]);
 }
+
+/* How many turns of the loop were longer than so many milliseconds, which is one of the bounds. */
+uint64_t metrics_lag_over(const struct metrics *metrics, uint64_t milliseconds);
 
 /* How many messages ended so, of all handlers. */
 uint64_t metrics_results(const struct metrics *metrics, unsigned result);

@@ -122,6 +122,7 @@ static void show_handler(struct sheet *sheet, unsigned worker,
         sheet_number(sheet, task_result_name((enum task_result)result),
                      metrics_read(&handler->results[result]));
     sheet_number(sheet, "running", metrics_read(&handler->running));
+    sheet_number(sheet, "blocked", metrics_read(&handler->blocked));
     sheet_real(sheet, "mean_ms",
                count ? (double)metrics_read(&handler->nanoseconds) / (double)count / 1e6 : 0, 3);
     sheet_end_row(sheet);
@@ -172,6 +173,7 @@ void control_show_workers(const struct supervisor *supervisor, FILE *out, bool j
         sheet_number(&sheet, "lua_bytes", metrics_get(metrics, METRIC_LUA_BYTES));
         sheet_real(&sheet, "loop_lag_seconds",
                    (double)metrics_get(metrics, METRIC_LAG_MICROSECONDS) / 1e6, 6);
+        sheet_number(&sheet, "turns_over_50ms", metrics_lag_over(metrics, 50));
         sheet_end_row(&sheet);
     }
     list_end(&sheet);

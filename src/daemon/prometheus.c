@@ -22,9 +22,16 @@ static const struct row {
 #undef GAUGE
 };
 
+/* Seconds. */
 static const double bounds[] = {
 #define X(bound) (double)(bound) / 1e6,
     METRICS_BOUNDS(X)
+#undef X
+};
+
+static const double lag_bounds[] = {
+#define X(bound) (double)(bound) / 1e3,
+    METRICS_LAG_BOUNDS(X)
 #undef X
 };
 
@@ -39,6 +46,25 @@ static void put_family(const struct page *page, const char *family, const char *
                        const char *help)
 {
     fprintf(page->out, "# HELP %s %s\n# TYPE %s %s\n", family, help, family, type);
+}
+
+/* buckets: n of them, each for itself; the last has no bound. */
+static void put_histogram(const struct page *page, const char *family, const char *labels,
+                          const double *upper, const uint64_t *buckets, unsigned n,
+                          uint64_t nanoseconds)
+{
+    uint64_t count = 0;
+
+    for (unsigned b = 0; b < n; b++) {
+        count += buckets[b];
+        fprintf(page->out, "%s_bucket{%s,le=\"", family, labels);
+        if (b + 1 < n)
+            fprintf(page->out, "%g\"} %" PRIu64 "\n", upper[b], count);
+        else
+            fprintf(page->out, "+Inf\"} %" PRIu64 "\n", count);
+    }
+    fprintf(page->out, "%s_sum{%s} %.9f\n%s_count{%s} %" PRIu64 "\n", family, labels,
+            (double)nanoseconds / 1e9, family, labels, count);
 }
 
 /* ---- the rows of METRICS, by worker ---- */
@@ -84,6 +110,24 @@ static void put_refusals(const struct page *page)
     }
 }
 
+static void put_turns(const struct page *page)
+{
+    static const char family[] = "spoa_lua_loop_turn_seconds";
+
+    put_family(page, family, "histogram", "How long each turn of the event loop held the worker.");
+    for (size_t i = 0; i < page->n; i++) {
+        const struct metrics *metrics = page->workers[i].metrics;
+        uint64_t buckets[METRICS_LAG_BUCKETS];
+        char labels[32];
+
+        for (unsigned b = 0; b < METRICS_LAG_BUCKETS; b++)
+            buckets[b] = metrics_read(&metrics->lag_buckets[b]);
+        snprintf(labels, sizeof labels, "worker=\"%u\"", page->workers[i].number);
+        put_histogram(page, family, labels, lag_bounds, buckets, METRICS_LAG_BUCKETS,
+                      metrics_read(&metrics->lag_nanoseconds));
+    }
+}
+
 /* ---- handlers, all workers together ---- */
 
 /* A handler's name has a place in each worker of its own. */
@@ -114,12 +158,24 @@ static struct metrics_handler handler_sum(const struct page *page, const char *n
             sum.results[r] += metrics_read(&one->results[r]);
         sum.nanoseconds += metrics_read(&one->nanoseconds);
         sum.running += metrics_read(&one->running);
+        sum.blocked += metrics_read(&one->blocked);
     }
     return sum;
 }
 
-typedef void put_handler_fn(const struct page *page, const char *name,
+/* labels: without their braces. */
+typedef void put_handler_fn(const struct page *page, const char *labels,
                             const struct metrics_handler *sum);
+
+static void put_handler(const struct page *page, const char *name, put_handler_fn *put)
+{
+    struct metrics_handler sum = handler_sum(page, name);
+    char quoted[5 * sizeof sum.name], labels[sizeof quoted + 16];
+
+    quoted[escape_text(ESCAPE_QUOTED, quoted, sizeof quoted - 1, name, strlen(name), false)] = 0;
+    snprintf(labels, sizeof labels, "message=\"%s\"", quoted);
+    put(page, labels, &sum);
+}
 
 /* Each handler once: a name counts where the first worker that has it stands. */
 static void each_handler(const struct page *page, put_handler_fn *put)
@@ -130,69 +186,41 @@ static void each_handler(const struct page *page, put_handler_fn *put)
 
         for (unsigned h = 0; h < n; h++) {
             const char *name = metrics->handlers[h].name;
-            struct metrics_handler sum;
             size_t before = 0;
 
             while (before < i && !handler_at(page->workers[before].metrics, name))
                 before++;
-            if (before < i)
-                continue;
-            sum = handler_sum(page, name);
-            put(page, name, &sum);
+            if (before == i)
+                put_handler(page, name, put);
         }
     }
 }
 
-static void put_sample(const struct page *page, const char *family, const char *name,
-                       const char *label, const char *value)
-{
-    fprintf(page->out, "%s{message=\"", family);
-    escape_put(ESCAPE_QUOTED, page->out, name, strlen(name));
-    fprintf(page->out, "\"%s%s%s%s} ", label ? "," : "", label ? label : "", label ? "=" : "",
-            label ? value : "");
-}
-
-static void put_results(const struct page *page, const char *name,
+static void put_results(const struct page *page, const char *labels,
                         const struct metrics_handler *sum)
 {
-    for (unsigned r = 0; r < METRICS_RESULTS; r++) {
-        char quoted[32];
-
-        snprintf(quoted, sizeof quoted, "\"%s\"", task_result_name((enum task_result)r));
-        put_sample(page, "spoa_lua_messages_total", name, "result", quoted);
-        fprintf(page->out, "%" PRIu64 "\n", sum->results[r]);
-    }
+    for (unsigned r = 0; r < METRICS_RESULTS; r++)
+        fprintf(page->out, "spoa_lua_messages_total{%s,result=\"%s\"} %" PRIu64 "\n", labels,
+                task_result_name((enum task_result)r), sum->results[r]);
 }
 
-static void put_running(const struct page *page, const char *name,
+static void put_running(const struct page *page, const char *labels,
                         const struct metrics_handler *sum)
 {
-    put_sample(page, "spoa_lua_messages_in_flight", name, NULL, NULL);
-    fprintf(page->out, "%" PRIu64 "\n", sum->running);
+    fprintf(page->out, "spoa_lua_messages_in_flight{%s} %" PRIu64 "\n", labels, sum->running);
 }
 
-static void put_durations(const struct page *page, const char *name,
+static void put_blocked(const struct page *page, const char *labels,
+                        const struct metrics_handler *sum)
+{
+    fprintf(page->out, "spoa_lua_messages_blocking_total{%s} %" PRIu64 "\n", labels, sum->blocked);
+}
+
+static void put_durations(const struct page *page, const char *labels,
                           const struct metrics_handler *sum)
 {
-    static const char family[] = "spoa_lua_message_duration_seconds";
-    uint64_t count = 0;
-    char text[64];
-
-    for (unsigned b = 0; b < METRICS_BUCKETS; b++) {
-        count += sum->buckets[b];
-        if (b + 1 < METRICS_BUCKETS)
-            snprintf(text, sizeof text, "\"%g\"", bounds[b]);
-        else
-            snprintf(text, sizeof text, "\"+Inf\"");
-        put_sample(page, "spoa_lua_message_duration_seconds_bucket", name, "le", text);
-        fprintf(page->out, "%" PRIu64 "\n", count);
-    }
-    snprintf(text, sizeof text, "%s_sum", family);
-    put_sample(page, text, name, NULL, NULL);
-    fprintf(page->out, "%.9f\n", (double)sum->nanoseconds / 1e9);
-    snprintf(text, sizeof text, "%s_count", family);
-    put_sample(page, text, name, NULL, NULL);
-    fprintf(page->out, "%" PRIu64 "\n", count);
+    put_histogram(page, "spoa_lua_message_duration_seconds", labels, bounds, sum->buckets,
+                  METRICS_BUCKETS, sum->nanoseconds);
 }
 
 static void put_handlers(const struct page *page)
@@ -203,6 +231,9 @@ static void put_handlers(const struct page *page)
     put_family(page, "spoa_lua_messages_in_flight", "gauge",
                "Messages whose handlers run or wait.");
     each_handler(page, put_running);
+    put_family(page, "spoa_lua_messages_blocking_total", "counter",
+               "Times that a handler held the worker for more than 50 ms without waiting.");
+    each_handler(page, put_blocked);
     put_family(page, "spoa_lua_message_duration_seconds", "histogram",
                "From the start of a message's handler to its end, its waits included.");
     each_handler(page, put_durations);
@@ -256,6 +287,7 @@ void prometheus_write(const struct supervisor *supervisor, FILE *out)
     supervisor_workers(supervisor, page.workers, page.n);
     put_rows(&page);
     put_refusals(&page);
+    put_turns(&page);
     put_handlers(&page);
     put_workers(&page);
     put_reloads(&page, supervisor);

@@ -102,6 +102,36 @@ START_TEST(durations_fall_into_their_buckets)
 }
 END_TEST
 
+START_TEST(turns_fall_into_their_buckets)
+{
+    static const struct {
+        uint64_t nanoseconds;
+        unsigned bucket;
+    } cases[] = {{0, 0},
+                 {1000000, 0},
+                 {1000001, 1},
+                 {50000000, 5},
+                 {50000001, 6},
+                 {1000000000, METRICS_LAG_BUCKETS - 2},
+                 {1000000001, METRICS_LAG_BUCKETS - 1}};
+    struct metrics *metrics = metrics_open();
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t before = metrics->lag_buckets[cases[i].bucket];
+
+        metrics_lag(metrics, cases[i].nanoseconds);
+        ck_assert_uint_eq(metrics->lag_buckets[cases[i].bucket], before + 1);
+        sum += cases[i].nanoseconds;
+    }
+    ck_assert_uint_eq(metrics->lag_nanoseconds, sum);
+    ck_assert_uint_eq(metrics_lag_over(metrics, 1), 5);
+    ck_assert_uint_eq(metrics_lag_over(metrics, 50), 3);
+    ck_assert_uint_eq(metrics_lag_over(metrics, 1000), 1);
+    metrics_close(metrics);
+}
+END_TEST
+
 START_TEST(the_last_errors_are_kept)
 {
     struct metrics *metrics = metrics_open();
@@ -124,4 +154,5 @@ END_TEST
 
 UNIT_MAIN("metrics", another_process_writes, counters_go_on_and_gauges_begin_again,
           handlers_past_the_last_place_share_it, a_long_name_is_cut_and_found_again,
-          durations_fall_into_their_buckets, the_last_errors_are_kept)
+          durations_fall_into_their_buckets, turns_fall_into_their_buckets,
+          the_last_errors_are_kept)
