@@ -35,7 +35,7 @@ struct agent {
     void (*drained)(void *context);
     void *drained_context;
     struct metrics *metrics; /* the scripts' */
-    uint64_t clock;          /* metrics_clock at the last message's end in this turn, or 0 */
+    uint64_t clock;          /* base/clock, at the last message's end in this turn, or 0 */
     struct trace_list traces;
     struct log_limit refusals, faults, unknowns;
 };

@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/goodbye.h"
 #include "agent/handshake.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* No HELLO needs more; until there is one, this is all a peer can make us hold. */
@@ -284,7 +285,7 @@ void conn_open(struct agent *agent, int fd, const char *peer)
 
     conn->agent = agent;
     conn->fd = fd;
-    conn->opened = ev_now(agent->loop);
+    conn->opened = clock_look();
     conn->peer = mem_strndup(peer, strlen(peer));
     conn->engine_id = mem_strndup("", 0);
     conn->about = (struct log_subject){.peer = conn->peer, .engine_id = conn->engine_id};

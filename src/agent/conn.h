@@ -51,7 +51,7 @@ struct conn {
     struct fragments fragments;
     struct exchange_list exchanges;
     unsigned pending; /* how many they are */
-    double opened;    /* ev_now */
+    uint64_t opened;  /* base/clock */
 };
 
 /* Adds a connection to its agent. */

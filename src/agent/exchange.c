@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "spop/message.h"
 
@@ -19,7 +20,7 @@ _Static_assert(TASK_BUSY + 1 == METRICS_RESULTS, "a result has its place in the 
 struct reply {
     struct task *task; /* while it waits */
     struct handler *handler;
-    uint64_t began; /* metrics_clock */
+    uint64_t began; /* base/clock */
     char *traced;   /* see trace.h; NULL when nobody looks on */
     size_t at, len; /* its actions in `kept` */
 };
@@ -216,13 +217,13 @@ static void exchange_settle(struct exchange *exchange)
 static uint64_t clock_now(struct agent *agent)
 {
     if (agent->clock == 0)
-        agent->clock = metrics_clock();
+        agent->clock = clock_look();
     return agent->clock;
 }
 
 static void message_timed(struct agent *agent, const struct reply *reply)
 {
-    agent->clock = metrics_clock();
+    agent->clock = clock_look();
     metrics_duration(reply->handler->metrics, agent->clock - reply->began);
 }
 

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/escape.h"
 #include "base/log_sink.h"
 #include "base/mem.h"
@@ -353,26 +354,19 @@ void log_write(enum log_level level, const char *format, ...)
     va_end(args);
 }
 
-static double log_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
 {
     char tail[TAIL_MAX] = "";
-    double now = log_now();
+    uint64_t now = clock_look();
+    double passed = clock_seconds(limit->since, now);
     va_list args;
 
     if (!log_enabled(level))
         return;
-    if (limit->since == 0 || now - limit->since >= LOG_INTERVAL) {
+    if (limit->since == 0 || passed >= LOG_INTERVAL) {
         if (limit->suppressed)
             snprintf(tail, sizeof tail, " (and %lu more like it in the last %.0f s, not shown)",
-                     limit->suppressed, now - limit->since);
+                     limit->suppressed, passed);
         *limit = (struct log_limit){.since = now};
     }
     if (limit->written >= LOG_BURST) {
@@ -389,6 +383,6 @@ void log_limit_flush(struct log_limit *limit, enum log_level level, const char *
 {
     if (limit->suppressed)
         log_write(level, "%s: %lu more in the last %.0f s, not shown", what, limit->suppressed,
-                  log_now() - limit->since);
+                  clock_seconds(limit->since, clock_look()));
     limit->suppressed = 0;
 }

@@ -93,7 +93,7 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define LOG_INTERVAL 10.0
 
 struct log_limit {
-    double since; /* when the interval began, CLOCK_MONOTONIC seconds; 0 for never */
+    uint64_t since; /* when the interval began, of base/clock; 0 for never */
     unsigned written;
     unsigned long suppressed;
 };

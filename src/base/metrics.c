@@ -114,14 +114,6 @@ void metrics_error(struct metrics *metrics, const char *text)
     metrics->nerrors++;
 }
 
-uint64_t metrics_clock(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 const char *metrics_running(const struct metrics *metrics)
 {
     unsigned place = __atomic_load_n(&metrics->running, __ATOMIC_RELAXED);

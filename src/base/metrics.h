@@ -181,9 +181,6 @@ static inline void metrics_lag(struct metrics *metrics, uint64_t nanoseconds)
 
 void metrics_error(struct metrics *metrics, const char *text);
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t metrics_clock(void);
-
 /* ---- for readers ---- */
 
 static inline uint64_t metrics_read(const uint64_t *number)

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/log_sink.h"
 #include "base/mem.h"
@@ -206,7 +207,7 @@ bool child_start(struct child *child)
     pid_t pid = -1;
 
     child->state = CHILD_LOADING;
-    child->started = ev_now(host->loop);
+    child->started = clock_look();
     child->missed = 0;
     child->patience = CHILD_LOADING_PATIENCE;
     child->stuck = child->deaf = false;
@@ -246,7 +247,7 @@ static void start_again(struct ev_loop *loop, ev_timer *timer, int events)
 
 void child_start_later(struct child *child)
 {
-    bool lived = ev_now(child->host->loop) - child->started >= LIVED_LONG;
+    bool lived = clock_seconds(child->started, clock_look()) >= LIVED_LONG;
 
     child->pause = lived || child->pause <= 0 ? PAUSE_MIN : child->pause * 2;
     if (child->pause > PAUSE_MAX)

@@ -57,8 +57,8 @@ struct child {
     struct worker *hosted; /* --single's */
     ev_child exit;
     ev_timer again;
-    double started; /* ev_now */
-    double pause;   /* before it is started again */
+    uint64_t started; /* base/clock */
+    double pause;     /* before it is started again */
     unsigned restarts;
     uint64_t handed;   /* connections it was given, and those of its slot before */
     uint64_t beat;     /* the last one seen */

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "daemon/control.h"
 #include "daemon/crew.h"
@@ -56,9 +57,9 @@ struct supervisor {
     ev_timer check, overdue;
     struct control *control;               /* NULL: there is none */
     struct metrics_server *metrics_server; /* likewise */
-    double started;                        /* ev_now */
+    uint64_t started;                      /* base/clock, as is the next */
     struct supervisor_reloads reloads;
-    double reload_began; /* ev_now */
+    uint64_t reload_began;
     int status;
 };
 
@@ -306,7 +307,7 @@ static void count_reload(struct supervisor *supervisor, bool good)
     reloads->failed += !good;
     reloads->last_failed = !good;
     reloads->last = ev_now(supervisor->loop);
-    reloads->took = reloads->last - supervisor->reload_began;
+    reloads->took = clock_seconds(supervisor->reload_began, clock_look());
 }
 
 /* A reload_commit_fn. */
@@ -348,7 +349,7 @@ void supervisor_reload(struct supervisor *supervisor, supervisor_done_fn *done, 
         return;
     }
     notify_reloading();
-    supervisor->reload_began = ev_now(supervisor->loop);
+    supervisor->reload_began = clock_look();
     supervisor->reload_done = done;
     supervisor->reload_context = context;
     supervisor->reload =
@@ -388,7 +389,7 @@ size_t supervisor_workers(const struct supervisor *supervisor, struct supervisor
             .pid = child->pid,
             .state = child_state_name(child),
             .metrics = child->metrics,
-            .age = ev_now(supervisor->loop) - child->started,
+            .age = clock_seconds(child->started, clock_look()),
             .restarts = child->restarts,
             .connections = (unsigned)child_connections(child),
         };
@@ -413,7 +414,7 @@ const char *supervisor_path(const struct supervisor *supervisor)
 
 double supervisor_age(const struct supervisor *supervisor)
 {
-    return ev_now(supervisor->loop) - supervisor->started;
+    return clock_seconds(supervisor->started, clock_look());
 }
 
 bool supervisor_ready(const struct supervisor *supervisor, const char **why)
@@ -567,7 +568,7 @@ int supervisor_run(struct config *config, const char *path, bool single)
         config_free(config);
         return EX_OSERR;
     }
-    supervisor.started = ev_now(supervisor.loop);
+    supervisor.started = clock_look();
     LIST_INIT(&supervisor.queries);
     STAILQ_INIT(&supervisor.newcomers);
     supervisor.host = (struct child_host){

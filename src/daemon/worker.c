@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "base/clock.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -30,7 +31,7 @@ struct worker {
     struct script *prepared;
     uint32_t generation; /* PREPARE's number, which LOADED and FAILED bring back */
     ev_timer beat, drain;
-    double due; /* the next beat, by ev_now */
+    uint64_t due; /* the next beat, base/clock; 0 before the first */
     ev_signal term;
     bool alone, ending;
     int status;
@@ -278,12 +279,13 @@ static void term_received(struct ev_loop *loop, ev_signal *signal, int events)
 static void beat(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *worker = timer->data;
-    double now = ev_now(loop);
+    uint64_t now = clock_look();
 
+    (void)loop;
     (void)events;
     if (worker->agent)
-        agent_beat(worker->agent, worker->due > 0 ? now - worker->due : 0);
-    worker->due = now + BEAT;
+        agent_beat(worker->agent, worker->due ? clock_seconds(worker->due, now) : 0);
+    worker->due = clock_after(now, BEAT);
     worker->metrics->beat++;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "daemon/sheet.h"
 
 static void answer(struct channel *channel, enum channel_type type, uint32_t number,
@@ -24,7 +25,7 @@ static void show_session(struct sheet *sheet, const struct conn *conn)
     sheet_text(sheet, "peer", conn->peer);
     sheet_text(sheet, "engine_id", conn->engine_id);
     sheet_text(sheet, "state", states[conn->state]);
-    sheet_real(sheet, "age_seconds", now - conn->opened, 1);
+    sheet_real(sheet, "age_seconds", clock_seconds(conn->opened, clock_look()), 1);
     sheet_number(sheet, "in_flight", conn->pending);
     sheet_real(sheet, "oldest_seconds", oldest > 0 ? now - oldest : 0, 3);
     sheet_number(sheet, "max_frame_size", conn->max_frame_size);

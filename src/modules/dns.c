@@ -246,8 +246,7 @@ static int operation_start(lua_State *lua, struct operation *operation)
         return luaL_error(lua, "dns: the scripts are being closed");
     for (unsigned i = 0; i < operation->nlookups; i++)
         dns_request_ask(&operation->request, resolver, i, operation->types[i], operation->name);
-    if (dns_request_wait(&operation->request, &operation->wait,
-                         operation->timeout + script_lag(script_of(lua))))
+    if (dns_request_wait(&operation->request, &operation->wait, operation->timeout))
         return operation_resumed(lua, LUA_OK, 0);
     return wait_yield(lua, &operation->wait, operation_cancel, operation_resumed);
 }

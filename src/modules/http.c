@@ -102,8 +102,7 @@ static int operation_start(lua_State *lua, struct operation *operation, int inde
     if (!http_pool_take(pool, &operation->transfer))
         return luaL_error(lua, "http: not enough memory");
     if (!http_setup(request, operation->transfer) ||
-        !http_pool_start(operation->transfer, &operation->wait,
-                         request->timeout + script_lag(script_of(lua))))
+        !http_pool_start(operation->transfer, &operation->wait, request->timeout))
         return operation_resumed(lua, LUA_OK, 0);
     return wait_yield(lua, &operation->wait, operation_cancel, operation_resumed);
 }

@@ -124,8 +124,7 @@ static int command_send(lua_State *lua)
     if (!conn->loop)
         return luaL_error(lua, "redis: the scripts are being closed");
     if (!redis_request_send(&operation->request, conn, &operation->wait, bytes, len,
-                            (unsigned)lua_tointeger(lua, 4),
-                            lua_tonumber(lua, 5) + script_lag(script_of(lua))))
+                            (unsigned)lua_tointeger(lua, 4), lua_tonumber(lua, 5)))
         return operation_resumed(lua, LUA_OK, 0);
     return wait_yield(lua, &operation->wait, operation_cancel, operation_resumed);
 }

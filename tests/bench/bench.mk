@@ -6,11 +6,12 @@ C_FILES += $(filter-out $(C_FILES),$(BENCH_C))
 
 .PHONY: bench bench-gate bench-programs
 
-# From the daemon only what it shares: the codec, buffers, memory, the syntax of addresses.
+# From the daemon only what it shares: the codec, buffers, memory, the log and what that needs,
+# the syntax of addresses.
 $(OUT)/spop-bench: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/spop-bench/*.c src/spop/*.c) \
-                     src/base/buf.c src/base/escape.c src/base/log.c src/base/log_sink.c \
-                     src/base/mem.c src/daemon/listener_parse.c)
-	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+                     src/base/buf.c src/base/clock.c src/base/escape.c src/base/log.c \
+                     src/base/log_sink.c src/base/mem.c src/daemon/listener_parse.c)
+	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBEV_LIBS) -lm
 
 $(OUT)/bench-floor: $(OUT)/tests/bench/floor.o $(OUT)/tests/bench/answering.o
 	$(call says,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <uthash.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "script/task.h"
 
@@ -30,19 +30,11 @@ struct dns_question {
     bool hashed; /* it is found by others */
     bool kept;   /* and on the list of the kept */
     enum dns_type type;
-    double expires; /* CLOCK_MONOTONIC; of the kept */
+    uint64_t expires; /* base/clock; of the kept */
     struct dns_answer answer;
     TAILQ_ENTRY(dns_question) entry;
     char key[DNS_NAME_SIZE + 1]; /* the type as one byte, and the name */
 };
-
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 /* ---- questions ---- */
 
@@ -77,7 +69,7 @@ static struct dns_question *question_find(struct dns_resolver *resolver, const c
     HASH_FIND_STR(resolver->questions, key, question);
     if (!question || !question->kept)
         return question;
-    if (question->expires <= now()) {
+    if (question->expires <= clock_look()) {
         question_unkeep(question);
         question_release(question);
         return NULL;
@@ -108,7 +100,7 @@ static void question_keep(struct dns_question *question)
         question_unkeep(question);
         return;
     }
-    question->expires = now() + question->answer.ttl;
+    question->expires = clock_after(clock_look(), question->answer.ttl);
     question->kept = true;
     TAILQ_INSERT_TAIL(&resolver->kept, question, entry);
     if (++resolver->cached <= resolver->cache_max)
@@ -208,11 +200,11 @@ static void set_timer(struct dns_resolver *resolver)
 {
     struct timeval room, *left = ares_timeout(resolver->channel, NULL, &room);
 
-    ev_timer_stop(resolver->loop, &resolver->timer);
-    if (!left)
-        return;
-    ev_timer_set(&resolver->timer, (double)left->tv_sec + (double)left->tv_usec / 1e6, 0);
-    ev_timer_start(resolver->loop, &resolver->timer);
+    if (left)
+        clock_timer(resolver->loop, &resolver->timer,
+                    (double)left->tv_sec + (double)left->tv_usec / 1e6);
+    else
+        ev_timer_stop(resolver->loop, &resolver->timer);
 }
 
 static void drive(struct dns_resolver *resolver, ares_socket_t in, ares_socket_t out)
@@ -371,9 +363,9 @@ bool dns_request_wait(struct dns_request *request, struct wait *wait, double tim
     if (!request->pending)
         return true;
     request->wait = wait;
-    ev_timer_init(&request->timer, request_overdue, timeout, 0);
+    ev_init(&request->timer, request_overdue);
     request->timer.data = request;
-    ev_timer_start(resolver->loop, &request->timer);
+    clock_timer(resolver->loop, &request->timer, timeout);
     return false;
 }
 

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "script/task.h"
 
@@ -143,11 +144,10 @@ static int timer_set(CURLM *multi, long ms, void *context)
     struct http_pool *pool = context;
 
     (void)multi;
-    ev_timer_stop(pool->loop, &pool->timer);
     if (ms < 0)
-        return 0;
-    ev_timer_set(&pool->timer, (double)ms / 1000, 0);
-    ev_timer_start(pool->loop, &pool->timer);
+        ev_timer_stop(pool->loop, &pool->timer);
+    else
+        clock_timer(pool->loop, &pool->timer, (double)ms / 1000);
     return 0;
 }
 
@@ -257,9 +257,9 @@ bool http_pool_start(struct http_transfer *transfer, struct wait *wait, double s
         return false;
     transfer->wait = wait;
     transfer->phase = HTTP_RUNNING;
-    ev_timer_init(&transfer->timer, transfer_overdue, seconds, 0);
+    ev_init(&transfer->timer, transfer_overdue);
     transfer->timer.data = transfer;
-    ev_timer_start(pool->loop, &transfer->timer);
+    clock_timer(pool->loop, &transfer->timer, seconds);
     return true;
 }
 

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "modules/redis/queue.h"
 
@@ -21,14 +21,6 @@
 /* A server from which nothing came for so long is given up, unless somebody waits for the very
  * next reply that is due. */
 #define SILENCE 5.0
-
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 /* ---- going down ---- */
 
@@ -54,7 +46,7 @@ static void conn_fail(struct redis_conn *conn, const char *code, const char *mes
     for (unsigned i = 0; i < conn->failures && pause < RETRY_MOST; i++)
         pause *= 2;
     if (conn->failures++)
-        conn->retry_at = now() + (pause < RETRY_MOST ? pause : RETRY_MOST);
+        conn->retry_at = clock_after(clock_look(), pause < RETRY_MOST ? pause : RETRY_MOST);
     snprintf(conn->last_error, sizeof conn->last_error, "%s", message);
     redis_queue_fail(conn, code, message);
     redis_queue_wake(conn);
@@ -120,10 +112,7 @@ static void conn_connect(struct redis_conn *conn)
 {
     conn->phase = REDIS_CONNECTING;
     conn->address = 0;
-    ev_timer_stop(conn->loop, &conn->timer);
-    ev_now_update(conn->loop); /* the handler that asks may have computed before */
-    ev_timer_set(&conn->timer, conn->connect_timeout, 0);
-    ev_timer_start(conn->loop, &conn->timer);
+    clock_timer(conn->loop, &conn->timer, conn->connect_timeout);
     connect_next(conn, EADDRNOTAVAIL);
 }
 
@@ -330,5 +319,5 @@ void redis_conn_close(struct redis_conn *conn)
 
 bool redis_conn_is_down(const struct redis_conn *conn)
 {
-    return conn->phase == REDIS_DOWN && now() >= conn->retry_at;
+    return conn->phase == REDIS_DOWN && clock_look() >= conn->retry_at;
 }

@@ -15,6 +15,7 @@
 
 #include <ev.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -66,7 +67,7 @@ struct redis_conn {
     int fd;
     unsigned address; /* the one in use */
     unsigned failures;
-    double retry_at; /* not to connect before, CLOCK_MONOTONIC */
+    uint64_t retry_at; /* not to connect before, base/clock */
     char last_error[REDIS_MESSAGE_SIZE];
     unsigned greeted;
     struct redis_replies replies;

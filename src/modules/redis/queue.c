@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "script/task.h"
 
@@ -192,9 +193,9 @@ bool redis_request_send(struct redis_request *request, struct redis_conn *conn, 
     request->count = count;
     request->replies = mem_zalloc(count * sizeof *request->replies);
     LIST_INSERT_HEAD(&conn->requests, request, entry);
-    ev_timer_init(&request->timer, request_overdue, timeout, 0);
+    ev_init(&request->timer, request_overdue);
     request->timer.data = request;
-    ev_timer_start(conn->loop, &request->timer);
+    clock_timer(conn->loop, &request->timer, timeout);
     ev_prepare_start(conn->loop, &conn->prepare);
     return true;
 }

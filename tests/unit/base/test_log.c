@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../unit.h"
+#include "base/clock.h"
 
 /* What comes out of stderr: each write(2) is one datagram. */
 static int tap = -1;
@@ -274,7 +275,7 @@ START_TEST(test_limited)
     ck_assert_ptr_null(tap_next());
     ck_assert_uint_eq(limit.suppressed, 100 - LOG_BURST);
 
-    limit.since -= LOG_INTERVAL;
+    limit.since -= (uint64_t)LOG_INTERVAL * CLOCK_SECOND;
     log_limited(&limit, LEVEL_WARNING, "broken again");
     ck_assert_msg(matches(tap_event(), "^warning broken again \\(and 97 more like it in the last "
                                        "[0-9]+ s, not shown\\)$"),
@@ -310,7 +311,7 @@ START_TEST(test_limited_long)
         log_limited(&limit, LEVEL_ERR, "%s", text);
     for (int i = 0; i < LOG_BURST; i++)
         ck_assert_ptr_nonnull(tap_next());
-    limit.since -= LOG_INTERVAL;
+    limit.since -= (uint64_t)LOG_INTERVAL * CLOCK_SECOND;
     log_limited(&limit, LEVEL_ERR, "%s", text);
     line = tap_next();
     ck_assert_ptr_nonnull(line);
