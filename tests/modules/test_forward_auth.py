@@ -2,6 +2,7 @@
 import re
 
 from lib.agent import ROOT, Agent
+from lib.examples import patient
 from lib.haproxy import HAProxy, VersionsCase
 from lib.web import Rude
 
@@ -39,7 +40,7 @@ class ForwardAuth(VersionsCase):
 
     def each_decides(self, version):
         text = EXAMPLE.read_text()
-        with Rude(service) as server, Agent(EXAMPLE, env={"AUTH_SERVICE": server.url + "auth"}) as agent, \
+        with Rude(service) as server, Agent(patient("forward-auth"), env={"AUTH_SERVICE": server.url + "auth"}) as agent, \
                 HAProxy(version, agent, {"forward-auth": message(text)}, rules=shown(text),
                         body="%[req.hdr(x-user)]") as haproxy:
             def get(path, **headers):

@@ -229,7 +229,8 @@ class Gone(RudeCase):
         for n in range(100):
             stuck.send_notify("run", ("code", f'return show(http.get("{slow.url}", {{ timeout = 50 }}))'))
         slow.await_heads(64)
-        ids = [self.client.send_notify("run", ("code", f'return show(http.get("{nginx.url}/hello", {{ timeout = 50 }}))'))
+        patient = "{ timeout = 50, connect_timeout = 50 }"
+        ids = [self.client.send_notify("run", ("code", f'return show(http.get("{nginx.url}/hello", {patient}))'))
                for n in range(500)]
         got = {frame.ids: plain(frame.vars()) for frame in self.client.frames(500)}
         self.assertEqual(got, {i: {"status": 200, "body": "hello"} for i in ids})

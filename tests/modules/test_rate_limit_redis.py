@@ -1,5 +1,6 @@
 """lua/examples/rate-limit-redis.lua behind a real HAProxy, with a real Redis and without."""
-from lib.agent import ROOT, Agent
+from lib.agent import Agent
+from lib.examples import patient
 from lib.haproxy import HAProxy, VersionsCase
 from lib.redis_server import Server
 
@@ -11,7 +12,7 @@ class RateLimitRedis(VersionsCase):
     versions = ("2.6", "3.2")
 
     def each_denies_what_is_too_much(self, version):
-        example = ROOT / "lua/examples/rate-limit-redis.lua"
+        example = patient("rate-limit-redis")
         with Server() as redis, Agent(example, "workers 2", env={"REDIS_PORT": str(redis.port)}) as agent, \
                 HAProxy(version, agent, {"limit-rate-shared": "args ip=src"}, show=SHOW, rules=DENY) as haproxy:
             replies = [haproxy.get("/") for _ in range(105)]
@@ -20,7 +21,7 @@ class RateLimitRedis(VersionsCase):
             self.assertRegex(redis.command("TTL", "rate:127.0.0.1"), rb"^:[1-9]")
 
     def each_lets_through_without_redis(self, version):
-        example = ROOT / "lua/examples/rate-limit-redis.lua"
+        example = patient("rate-limit-redis")
         with Server() as redis, Agent(example, env={"REDIS_PORT": str(redis.port)}) as agent, \
                 HAProxy(version, agent, {"limit-rate-shared": "args ip=src"}, show=SHOW, rules=DENY) as haproxy:
             self.assertEqual(haproxy.get("/")["left"], "99")
