@@ -14,31 +14,40 @@
 #define OUT_BLOCK (4 * 1024)
 #define OUT_KEEP  256
 
-/* Just before the loop blocks: everything that this turn has to say, one write each.  A
- * flush may let held-back frames go on, which may have something to say again. */
-static void agent_turn(struct ev_loop *loop, ev_prepare *prepare, int events)
+/* The agent has nothing to wait for any more. */
+static bool agent_is_drained(const struct agent *agent)
 {
-    struct agent *agent = prepare->data;
+    return agent->draining && agent->nconns == 0 && !script_is_busy(agent->script);
+}
 
-    (void)loop;
-    (void)events;
+/* After each slice: everything that there is to say, one write each. */
+static void agent_flush(void *context)
+{
+    struct agent *agent = context;
+    void (*drained)(void *context) = agent->drained;
+
     while (!LIST_EMPTY(&agent->dirty))
         conn_flush(LIST_FIRST(&agent->dirty));
-    agent->clock = 0;
-    if (agent->draining && agent->nconns == 0 && agent->drained) {
-        void (*drained)(void *context) = agent->drained;
-
+    if (drained && agent_is_drained(agent)) {
         agent->drained = NULL;
         drained(agent->drained_context);
     }
 }
 
-struct agent *agent_new(struct ev_loop *loop, const struct agent_options *options,
+static void agent_held(void *context, uint64_t nanoseconds)
+{
+    struct agent *agent = context;
+
+    metrics_lag(agent->metrics, nanoseconds);
+}
+
+struct agent *agent_new(struct queue *queue, const struct agent_options *options,
                         struct script *script)
 {
     struct agent *agent = mem_zalloc(sizeof *agent);
 
-    agent->loop = loop;
+    agent->queue = queue;
+    agent->loop = queue->loop;
     agent->options = options;
     agent->script = script;
     agent->metrics = script->metrics;
@@ -49,9 +58,7 @@ struct agent *agent_new(struct ev_loop *loop, const struct agent_options *option
     LIST_INIT(&agent->dirty);
     LIST_INIT(&agent->unused);
     LIST_INIT(&agent->traces);
-    ev_prepare_init(&agent->turn, agent_turn);
-    agent->turn.data = agent;
-    ev_prepare_start(loop, &agent->turn);
+    queue_serve(queue, agent_flush, agent_held, agent);
     return agent;
 }
 
@@ -89,14 +96,14 @@ void agent_beat(struct agent *agent, double late)
 {
     struct metrics *metrics = agent->metrics;
     const struct conn *conn;
-    double oldest = ev_now(agent->loop), since;
+    uint64_t now = clock_look(), oldest = now, since;
 
     LIST_FOREACH (conn, &agent->conns, entry) {
         since = exchange_oldest(conn);
-        if (since > 0 && since < oldest)
+        if (since < oldest)
             oldest = since;
     }
-    gauge_seconds(&metrics->n[METRIC_OLDEST_MICROSECONDS], ev_now(agent->loop) - oldest);
+    gauge_seconds(&metrics->n[METRIC_OLDEST_MICROSECONDS], clock_seconds(oldest, now));
     gauge_seconds(&metrics->n[METRIC_LAG_MICROSECONDS], late);
     if (metrics->n[METRIC_LAG_MICROSECONDS] > metrics->n[METRIC_LAG_MAX_MICROSECONDS])
         metrics->n[METRIC_LAG_MAX_MICROSECONDS] = metrics->n[METRIC_LAG_MICROSECONDS];
@@ -120,7 +127,7 @@ void agent_free(struct agent *agent)
 {
     while (!LIST_EMPTY(&agent->conns))
         conn_close(LIST_FIRST(&agent->conns));
-    ev_prepare_stop(agent->loop, &agent->turn);
+    queue_serve(agent->queue, NULL, NULL, NULL);
     exchange_pool_clear(agent);
     trace_stop_all(&agent->traces);
     buf_pool_clear(&agent->in_pool);

@@ -1,9 +1,8 @@
 /*
  * agent: all connections of one worker, and what they share.
  *
- * Owns the connections, the buffer pools and the turn of the loop in which all output
- * leaves: an ev_prepare, so just before the loop blocks.  It accepts nothing itself; whoever
- * does hands it the sockets.
+ * Owns the connections and the buffer pools, and sends all output: after each slice of the
+ * queue, many ACKs in one write.  It accepts nothing itself; whoever does hands it the sockets.
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
@@ -23,25 +22,24 @@
 #include "script/script.h"
 
 struct agent {
-    struct ev_loop *loop;
+    struct queue *queue;
+    struct ev_loop *loop; /* the queue's */
     const struct agent_options *options;
     struct script *script; /* where new NOTIFYs go; owned */
     struct buf_pool in_pool, out_pool;
     struct conn_list conns, dirty;
     unsigned nconns;
     struct exchange_list unused;
-    ev_prepare turn;
     bool draining;
     void (*drained)(void *context);
     void *drained_context;
     struct metrics *metrics; /* the scripts' */
-    uint64_t clock;          /* base/clock, at the last message's end in this turn, or 0 */
     struct trace_list traces;
     struct log_limit refusals, faults, unknowns;
 };
 
 /* Takes over the script; options must outlive the agent or be replaced by agent_configure. */
-struct agent *agent_new(struct ev_loop *loop, const struct agent_options *options,
+struct agent *agent_new(struct queue *queue, const struct agent_options *options,
                         struct script *script);
 
 /* New options and scripts, from the next NOTIFY on.  Connections stay; the old script is

@@ -1,6 +1,7 @@
 #include "agent/conn.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,7 +10,6 @@
 #include "agent/agent.h"
 #include "agent/goodbye.h"
 #include "agent/handshake.h"
-#include "base/clock.h"
 #include "base/mem.h"
 
 /* No HELLO needs more; until there is one, this is all a peer can make us hold. */
@@ -141,33 +141,43 @@ static void conn_frame(struct conn *conn, const struct frame *frame, size_t len)
     }
 }
 
-/* All whole frames that are here, as far as the bounds allow; true when they were what
- * stopped it. */
-static bool conn_frames(struct conn *conn)
+/* The frame at the head of `in`; false when it is not all there. */
+static bool conn_frame_next(struct conn *conn)
 {
+    uint32_t max = conn->state == CONN_HELLO ? HELLO_FRAME_MAX : conn->max_frame_size;
     struct frame frame;
     size_t used;
 
-    while (conn->state <= CONN_RUNNING && conn_may_read(conn)) {
-        uint32_t max = conn->state == CONN_HELLO ? HELLO_FRAME_MAX : conn->max_frame_size;
-
-        switch (frame_get(buf_head(&conn->in), buf_len(&conn->in), max, &frame, &used)) {
-        case FRAME_OK:
-            conn_frame(conn, &frame, used);
-            buf_take(&conn->in, used);
-            break;
-        case FRAME_PARTIAL:
-            conn->need = used;
-            return false;
-        case FRAME_TOO_BIG:
-            conn_refuse(conn, STATUS_TOO_BIG);
-            return false;
-        case FRAME_INVALID:
-            conn_refuse(conn, STATUS_INVALID);
-            return false;
-        }
+    switch (frame_get(buf_head(&conn->in), buf_len(&conn->in), max, &frame, &used)) {
+    case FRAME_OK:
+        conn_frame(conn, &frame, used);
+        buf_take(&conn->in, used);
+        return true;
+    case FRAME_PARTIAL:
+        conn->need = used;
+        break;
+    case FRAME_TOO_BIG:
+        conn_refuse(conn, STATUS_TOO_BIG);
+        break;
+    case FRAME_INVALID:
+        conn_refuse(conn, STATUS_INVALID);
+        break;
     }
-    return conn->state <= CONN_RUNNING;
+    return false;
+}
+
+/* The whole frames that are here, as far as its bounds and its turn allow. */
+static void conn_frames(struct conn *conn)
+{
+    uint64_t began = clock_seen();
+    bool more = true;
+
+    while (more && conn->state == CONN_RUNNING && conn_may_read(conn) &&
+           clock_seen() - began < QUEUE_LONG)
+        more = conn_frame_next(conn);
+    conn->held = more && conn->state == CONN_RUNNING && buf_len(&conn->in);
+    if (conn->state > CONN_RUNNING)
+        buf_clear(&conn->in);
 }
 
 /* ---- events ---- */
@@ -180,27 +190,56 @@ void conn_lost(struct conn *conn)
     conn_close(conn);
 }
 
-static void conn_read(struct conn *conn)
+/* False when the connection is lost. */
+static bool conn_read(struct conn *conn)
 {
     size_t have = buf_len(&conn->in);
     bool full;
     ssize_t got = buf_fill(&conn->in, conn->fd, conn->need > have ? conn->need - have : 1, &full);
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0) {
-        /* A peer that closed its writing side may still read what is on its way. */
-        if (got == 0 && buf_len(&conn->out))
-            buf_flush(&conn->out, conn->fd);
-        conn_lost(conn);
-        return;
+    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+        return true;
+    /* A peer that closed its writing side may still read what is on its way. */
+    if (got == 0 && buf_len(&conn->out))
+        buf_flush(&conn->out, conn->fd);
+    conn_lost(conn);
+    return false;
+}
+
+/* It has its turn again when frames were held back, and they may go on. */
+static void conn_queue(struct conn *conn)
+{
+    if (conn->held && conn_may_read(conn) && !conn->job.queued)
+        queue_add(conn->agent->queue, &conn->job, LANE_SHORT);
+}
+
+/* A job: what was held back first, then what the socket has. */
+static void conn_turn(struct job *job)
+{
+    struct conn *conn = (struct conn *)((char *)job - offsetof(struct conn, job));
+
+    log_about.subject = &conn->about;
+    if (conn->held || conn_read(conn)) {
+        conn_frames(conn);
+        conn_queue(conn);
+        conn_arm(conn);
     }
-    conn_frames(conn);
-    if (conn->state > CONN_RUNNING) {
-        buf_clear(&conn->in);
-        conn_mark_dirty(conn);
+    log_about.subject = NULL;
+}
+
+/* A HELLO has no turn to wait for: whoever checks our health, or comes anew, is answered however
+ * many handlers there are to run. */
+static void conn_greeted(struct conn *conn)
+{
+    log_about.subject = &conn->about;
+    if (conn_read(conn)) {
+        conn->held = conn_frame_next(conn) && conn->state == CONN_RUNNING && buf_len(&conn->in);
+        if (conn->state > CONN_RUNNING)
+            buf_clear(&conn->in);
+        conn_queue(conn);
+        conn_arm(conn);
     }
-    conn_arm(conn);
+    log_about.subject = NULL;
 }
 
 static void conn_readable(struct ev_loop *loop, ev_io *io, int events)
@@ -209,9 +248,13 @@ static void conn_readable(struct ev_loop *loop, ev_io *io, int events)
 
     (void)loop;
     (void)events;
-    log_about.subject = &conn->about;
-    conn_read(conn);
-    log_about.subject = NULL;
+    if (conn->state == CONN_HELLO) {
+        conn->since = clock_seen();
+        conn_greeted(conn);
+    } else if (!conn->job.queued && !conn->held) {
+        conn->since = clock_seen();
+        queue_add(conn->agent->queue, &conn->job, LANE_SHORT);
+    }
 }
 
 static void conn_writable(struct ev_loop *loop, ev_io *io, int events)
@@ -242,17 +285,13 @@ static bool conn_send(struct conn *conn)
 
 static void conn_leave_turn(struct conn *conn)
 {
-    bool held;
-
     LIST_REMOVE(conn, dirty_entry);
     conn->dirty = false;
-    held = buf_len(&conn->in) && conn_frames(conn);
     if (!conn_send(conn)) {
         conn_lost(conn);
         return;
     }
-    if (held && conn_may_read(conn))
-        conn_mark_dirty(conn);
+    conn_queue(conn);
     if (goodbye_due(conn))
         goodbye_say(conn, STATUS_NORMAL);
     else if (conn->state == CONN_CLOSING && buf_len(&conn->out) == 0)
@@ -285,7 +324,8 @@ void conn_open(struct agent *agent, int fd, const char *peer)
 
     conn->agent = agent;
     conn->fd = fd;
-    conn->opened = clock_look();
+    conn->opened = conn->since = clock_seen();
+    job_init(&conn->job, conn_turn);
     conn->peer = mem_strndup(peer, strlen(peer));
     conn->engine_id = mem_strndup("", 0);
     conn->about = (struct log_subject){.peer = conn->peer, .engine_id = conn->engine_id};
@@ -300,6 +340,7 @@ void conn_open(struct agent *agent, int fd, const char *peer)
     LIST_INSERT_HEAD(&agent->conns, conn, entry);
     agent->nconns++;
     conn_arm(conn);
+    conn_greeted(conn); /* it may be here already, and the next turn of the loop may be far */
 }
 
 void conn_close(struct conn *conn)
@@ -311,6 +352,7 @@ void conn_close(struct conn *conn)
     ev_io_stop(agent->loop, &conn->reader);
     ev_io_stop(agent->loop, &conn->writer);
     patience_renew(conn);
+    queue_remove(agent->queue, &conn->job);
     if (conn->dirty)
         LIST_REMOVE(conn, dirty_entry);
     LIST_REMOVE(conn, entry);

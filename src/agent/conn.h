@@ -40,7 +40,8 @@ struct conn {
     struct log_subject about; /* the two, for the log */
     int fd;
     enum conn_state state;
-    bool dirty;   /* has output for this turn, or frames that were held back */
+    bool dirty;   /* has output for this turn */
+    bool held;    /* whole frames are in `in`, which its turn or its bounds have held back */
     bool blocked; /* the socket takes no more output for now */
     bool single;  /* HAProxy has one stream at a time here; see exchange_start */
     uint32_t max_frame_size;
@@ -51,7 +52,9 @@ struct conn {
     struct fragments fragments;
     struct exchange_list exchanges;
     unsigned pending; /* how many they are */
-    uint64_t opened;  /* base/clock */
+    uint64_t opened;  /* by base/clock */
+    uint64_t since;   /* when what is in `in` was there to be read */
+    struct job job;   /* its turn, while it has frames or the socket has bytes */
 };
 
 /* Adds a connection to its agent. */

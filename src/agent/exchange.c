@@ -1,12 +1,12 @@
 #include "agent/exchange.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/agent.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "spop/message.h"
 
@@ -30,10 +30,16 @@ struct exchange {
     struct conn *conn;
     struct invoke_context context;
     struct script *script;
-    size_t room;  /* for actions, when there are several messages */
-    double began; /* ev_now */
-    bool late;    /* HAProxy has given up on it: its ACK carries nothing */
+    size_t room;    /* for actions, when there are several messages */
+    uint64_t since; /* when it came, by base/clock */
+    bool late;      /* HAProxy has given up on it: its ACK carries nothing */
     unsigned nmessages, left;
+    unsigned next; /* the first message that has not started */
+    /* While that waits for its turn: */
+    struct job job;
+    ev_timer overdue;
+    uint8_t *held; /* the payload from there on */
+    size_t held_len;
     enum task_result failure; /* of the first message that failed */
     struct reply *replies;    /* &only, or allocated */
     struct reply only;
@@ -54,9 +60,11 @@ static struct exchange *exchange_new(struct conn *conn, unsigned nmessages)
     else
         exchange = mem_alloc(sizeof *exchange);
     exchange->conn = conn;
-    exchange->began = ev_now(conn->agent->loop);
+    exchange->since = conn->since;
     exchange->late = false;
     exchange->nmessages = nmessages;
+    exchange->next = 0;
+    exchange->held = NULL;
     exchange->left = nmessages + 1; /* one for exchange_start itself */
     exchange->failure = TASK_OK;
     exchange->only = (struct reply){0};
@@ -212,27 +220,12 @@ static void exchange_settle(struct exchange *exchange)
         exchange_answer(exchange);
 }
 
-/* In one turn of the loop a message begins when the one before has ended: one look at the
- * clock serves both. */
-static uint64_t clock_now(struct agent *agent)
-{
-    if (agent->clock == 0)
-        agent->clock = clock_look();
-    return agent->clock;
-}
-
-static void message_timed(struct agent *agent, const struct reply *reply)
-{
-    agent->clock = clock_look();
-    metrics_duration(reply->handler->metrics, agent->clock - reply->began);
-}
-
 static void message_traced(struct agent *agent, struct reply *reply,
                            const struct invoke_report *report)
 {
     if (!reply->traced)
         return;
-    trace_ended(&agent->traces, reply->traced, report, agent->clock - reply->began);
+    trace_ended(&agent->traces, reply->traced, report, clock_seen() - reply->began);
     reply->traced = NULL;
 }
 
@@ -243,7 +236,7 @@ static void message_done(void *owner, unsigned slot, const struct invoke_report 
     struct reply *reply = &exchange->replies[slot];
 
     reply->task = NULL;
-    message_timed(exchange->conn->agent, reply);
+    metrics_duration(reply->handler->metrics, clock_seen() - reply->began);
     message_traced(exchange->conn->agent, reply, report);
     background_move(&exchange->after, report->after);
     if (report->result != TASK_OK)
@@ -269,34 +262,124 @@ static void message_unknown(struct conn *conn, struct span name, bool first)
                     (int)name.len, name.at);
 }
 
-static void message_start(struct exchange *exchange, const struct message *message, unsigned slot,
-                          size_t room)
+static void message_start(struct exchange *exchange, struct handler *handler,
+                          const struct message *message, unsigned slot)
 {
-    struct conn *conn = exchange->conn;
-    struct script *script = conn->agent->script;
-    bool first;
+    struct agent *agent = exchange->conn->agent;
+    struct reply *reply = &exchange->replies[slot];
     struct invoke_call call = {
-        .handler = handler_find(&script->handlers, message->name, &first),
+        .handler = handler,
         .message = message,
         .context = &exchange->context,
-        .room = room,
+        .since = exchange->since,
+        .room = exchange->room,
         .done = message_done,
         .owner = exchange,
         .slot = slot,
     };
 
-    if (!call.handler) {
-        message_unknown(conn, message->name, first);
-        exchange->left--;
-        return;
-    }
-    exchange->replies[slot].handler = call.handler;
-    exchange->replies[slot].began = clock_now(conn->agent);
-    if (!LIST_EMPTY(&conn->agent->traces))
-        exchange->replies[slot].traced =
-            trace_begun(&conn->agent->traces, message, &exchange->context);
-    exchange->replies[slot].task = invoke_start(script, &call);
+    reply->handler = handler;
+    reply->began = clock_seen();
+    if (!LIST_EMPTY(&agent->traces))
+        reply->traced = trace_begun(&agent->traces, message, &exchange->context);
+    reply->task = invoke_start(exchange->script, &call);
 }
+
+/* ---- what waits for its turn ---- */
+
+/* It does not wait any more. */
+static void exchange_unhold(struct exchange *exchange)
+{
+    struct agent *agent = exchange->conn->agent;
+
+    queue_remove(agent->queue, &exchange->job);
+    ev_timer_stop(agent->loop, &exchange->overdue);
+    free(exchange->held);
+    exchange->held = NULL;
+    script_release(exchange->script);
+}
+
+static void exchange_turn(struct job *job);
+static void exchange_overdue(struct ev_loop *loop, ev_timer *timer, int events);
+
+/* The rest of the payload, whose first message takes long, is kept until its turn comes, or
+ * until that message's deadline. */
+static void exchange_hold(struct exchange *exchange, struct wire rest, double timeout)
+{
+    struct agent *agent = exchange->conn->agent;
+    uint64_t until = clock_after(exchange->since, timeout);
+
+    exchange->held_len = wire_left(&rest);
+    exchange->held = mem_alloc(exchange->held_len);
+    memcpy(exchange->held, rest.at, exchange->held_len);
+    exchange->script->holds++;
+    job_init(&exchange->job, exchange_turn);
+    queue_add(agent->queue, &exchange->job, LANE_LONG);
+    ev_timer_init(&exchange->overdue, exchange_overdue, 0, 0);
+    exchange->overdue.data = exchange;
+    clock_timer(agent->loop, &exchange->overdue, clock_seconds(clock_seen(), until));
+}
+
+/* Starts the messages that are next.  Of those that take long one may begin now when it is its
+ * turn, and the next one waits for another. */
+static void exchange_go_on(struct exchange *exchange, struct wire payload, bool its_turn)
+{
+    while (exchange->next < exchange->nmessages) {
+        struct wire rest = payload;
+        struct message message;
+        struct handler *handler;
+        bool first;
+
+        if (exchange->next + 1 < exchange->nmessages)
+            message_next(&payload, &message);
+        else
+            message_last(&payload, &message);
+        handler = handler_find(&exchange->script->handlers, message.name, &first);
+        if (handler && handler->cost > QUEUE_LONG && !its_turn) {
+            exchange_hold(exchange, rest, handler->timeout);
+            return;
+        }
+        its_turn = false;
+        if (handler) {
+            message_start(exchange, handler, &message, exchange->next++);
+        } else {
+            message_unknown(exchange->conn, message.name, first);
+            exchange->next++;
+            exchange->left--;
+        }
+    }
+    exchange_settle(exchange);
+}
+
+static void exchange_turn(struct job *job)
+{
+    struct exchange *exchange = (struct exchange *)((char *)job - offsetof(struct exchange, job));
+    uint8_t *held = exchange->held;
+    struct log_about caller = log_about;
+    struct script *script = exchange->script;
+
+    exchange->held = NULL;
+    script->holds++;
+    exchange_unhold(exchange);
+    log_about.subject = &exchange->context.subject;
+    exchange_go_on(exchange, wire_open(held, exchange->held_len), true);
+    log_about = caller;
+    free(held);
+    script_release(script);
+}
+
+/* Its handler refuses it now, for its time is up. */
+static void exchange_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct exchange *exchange = timer->data;
+
+    (void)loop;
+    (void)events;
+    clock_look();
+    exchange_turn(&exchange->job);
+}
+
+/* ---- coming and going ---- */
 
 /*
  * HAProxy 3.1 and later, without pipelining, has one stream a connection: a NOTIFY behind an
@@ -318,7 +401,6 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, st
 {
     size_t room = ack_room(conn, stream_id, frame_id);
     struct exchange *exchange;
-    struct message message;
     size_t count;
 
     if (!message_check(payload, &count) || count > MESSAGES_MAX) {
@@ -342,14 +424,7 @@ void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, st
     if (count > 1)
         room -= ERROR_ROOM;
     exchange->room = room;
-    for (unsigned slot = 0; slot < count; slot++) {
-        if (slot + 1 < count)
-            message_next(&payload, &message);
-        else
-            message_last(&payload, &message);
-        message_start(exchange, &message, slot, room);
-    }
-    exchange_settle(exchange);
+    exchange_go_on(exchange, payload, false);
 }
 
 void exchange_cancel_all(struct conn *conn)
@@ -359,6 +434,8 @@ void exchange_cancel_all(struct conn *conn)
 
         /* In this order: with its last task a retired script is gone. */
         background_discard(exchange->script, &exchange->after);
+        if (exchange->held)
+            exchange_unhold(exchange);
         for (unsigned i = 0; i < exchange->nmessages; i++) {
             if (exchange->replies[i].task)
                 task_cancel(exchange->replies[i].task);
@@ -369,12 +446,12 @@ void exchange_cancel_all(struct conn *conn)
     }
 }
 
-double exchange_oldest(const struct conn *conn)
+uint64_t exchange_oldest(const struct conn *conn)
 {
     const struct exchange *exchange;
-    double oldest = 0;
+    uint64_t oldest = CLOCK_NEVER;
 
     LIST_FOREACH (exchange, &conn->exchanges, entry)
-        oldest = exchange->began; /* each new one is put in front */
+        oldest = exchange->since; /* each new one is put in front */
     return oldest;
 }

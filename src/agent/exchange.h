@@ -23,7 +23,8 @@ LIST_HEAD(exchange_list, exchange);
 
 /*
  * Starts a NOTIFY whose payload is whole.  The payload is only read before this returns.
- * A malformed one refuses the connection before any of its messages runs.
+ * A malformed one refuses the connection before any of its messages runs.  A message whose
+ * handler is known to take long, and those behind it, wait for their turn in the queue.
  */
 void exchange_start(struct conn *conn, uint64_t stream_id, uint64_t frame_id, struct wire payload);
 
@@ -34,8 +35,8 @@ void exchange_reject(struct conn *conn, uint64_t stream_id, uint64_t frame_id,
 /* The connection is gone: handlers are cancelled, nothing is answered. */
 void exchange_cancel_all(struct conn *conn);
 
-/* ev_now when the oldest that is not answered began; 0 when there is none. */
-double exchange_oldest(const struct conn *conn);
+/* When the oldest that is not answered came, by base/clock; CLOCK_NEVER when there is none. */
+uint64_t exchange_oldest(const struct conn *conn);
 
 /* Frees the exchanges that are kept for reuse. */
 void exchange_pool_clear(struct agent *agent);

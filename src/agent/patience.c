@@ -55,8 +55,7 @@ void patience_arm(struct conn *conn)
     patience->what = what;
     if (what == PATIENCE_NOTHING || ev_is_active(&patience->timer))
         return;
-    ev_timer_set(&patience->timer, patience_seconds(conn), 0);
-    ev_timer_start(conn->agent->loop, &patience->timer);
+    clock_timer(conn->agent->loop, &patience->timer, patience_seconds(conn));
 }
 
 void patience_renew(struct conn *conn)
@@ -71,18 +70,24 @@ static bool peer_gone(const struct conn *conn)
     return poll(&fd, 1, 0) > 0;
 }
 
-/* Whether half a frame is all that there is: when the loop was late itself, the rest may wait
- * in the socket. */
+/* Bytes that are there to be read: when it was the loop that was late, the peer was not. */
+static size_t unread(const struct conn *conn)
+{
+    int waiting = 0;
+
+    ioctl(conn->fd, FIONREAD, &waiting);
+    return (size_t)waiting;
+}
+
+/* Whether half a frame is all that there is. */
 static bool frame_is_half(const struct conn *conn)
 {
     struct frame frame;
     size_t len = buf_len(&conn->in), need;
-    int waiting = 0;
 
     if (frame_get(buf_head(&conn->in), len, conn->max_frame_size, &frame, &need) != FRAME_PARTIAL)
         return false;
-    ioctl(conn->fd, FIONREAD, &waiting);
-    return len + (size_t)waiting < need;
+    return len + unread(conn) < need;
 }
 
 static void patience_over(struct conn *conn)
@@ -91,7 +96,9 @@ static void patience_over(struct conn *conn)
     case PATIENCE_NOTHING:
         break;
     case PATIENCE_HELLO:
-        if (buf_len(&conn->in))
+        if (unread(conn))
+            patience_arm(conn);
+        else if (buf_len(&conn->in))
             conn_refuse(conn, STATUS_TIMEOUT);
         else
             conn_lost(conn);

@@ -243,6 +243,7 @@ static void call_handler(struct calling *calling, const struct message *message)
         .handler = handler_find(&script->handlers, message->name, &first),
         .message = message,
         .context = &context,
+        .since = clock_look(), /* loading may have taken long */
         .room = SCRIPT_ROOM,
         .done = call_done,
         .owner = calling,
@@ -256,26 +257,28 @@ static void call_handler(struct calling *calling, const struct message *message)
                 (int)message->name.len, message->name.at);
         return;
     }
-    ev_now_update(script->loop); /* loading may have taken long */
     invoke_start(script, &call);
     /* What spoa.after left is part of it. */
-    while (!calling->over || script->tasks.count > 0)
-        ev_run(script->loop, EVRUN_ONCE);
+    while (!calling->over || script->holds > 0)
+        queue_wait(script->queue);
 }
 
 static int call_in_loop(const struct config *config, const struct message *message)
 {
     struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
     struct calling calling = {.status = EX_DATAERR};
+    struct queue queue;
 
-    budget_open(config->script.cpu, task_expired);
-    script_load(loop, &config->script, true, print_fault, call_loaded, &calling);
+    queue_open(&queue, loop);
+    budget_open(wait_expired);
+    script_load(&queue, &config->script, true, print_fault, call_loaded, &calling);
     while (!calling.loaded)
-        ev_run(loop, EVRUN_ONCE);
+        queue_wait(&queue);
     if (calling.script) {
         call_handler(&calling, message);
         script_stop(calling.script);
     }
+    queue_close(&queue);
     budget_close();
     ev_loop_destroy(loop);
     return calling.status;

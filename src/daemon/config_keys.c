@@ -163,6 +163,17 @@ const struct config_row config_rows[] = {
                 "included. It is then cancelled, which is logged.",
     },
     {
+        .key = "background-cpu",
+        .syntax = "TIME",
+        .kind = CONFIG_TIME,
+        .initial = "10s",
+        .min = "10ms",
+        .max = "1h",
+        FIELD(script.background_cpu),
+        .text = "How much CPU time one such run may use in all. It computes in slices of a few "
+                "milliseconds, between which handlers run.",
+    },
+    {
         .key = "background-concurrency",
         .syntax = "NUMBER",
         .kind = CONFIG_COUNT,

@@ -21,6 +21,7 @@
 
 struct worker {
     struct ev_loop *loop;
+    struct queue queue;
     struct channel channel;
     struct config *config;
     const char *path;
@@ -113,8 +114,6 @@ static void use_config(struct worker *worker, struct config *config)
     log_set_level(config->log_level);
     if (!log_configure(config->log_format, config->log_target, fault, sizeof fault))
         log_write(LEVEL_ERR, "%s: the log stays where it is", fault);
-    budget_close();
-    budget_open(config->script.cpu, task_expired);
     worker->config = config;
 }
 
@@ -132,7 +131,7 @@ static void worker_loaded(void *context, struct script *script, bool good)
     }
     if (handler_count(&script->handlers) == 0)
         log_write(LEVEL_WARNING, "no script defines a handler: every message will set nothing");
-    worker->agent = agent_new(worker->loop, &worker->config->agent, script);
+    worker->agent = agent_new(&worker->queue, &worker->config->agent, script);
     tell(worker, CHANNEL_LOADED, 0, "", 0);
 }
 
@@ -166,7 +165,7 @@ static void reload_prepare(struct worker *worker, uint32_t generation)
     config->script.metrics = worker->metrics;
 
     worker->loading =
-        script_load(worker->loop, &config->script, true, fault_told, reload_loaded, worker);
+        script_load(&worker->queue, &config->script, true, fault_told, reload_loaded, worker);
 }
 
 static void reload_commit(struct worker *worker)
@@ -309,12 +308,13 @@ struct worker *worker_start(struct ev_loop *loop, const struct worker_setup *set
     if (worker->alone)
         ev_signal_start(loop, &worker->term);
     ev_timer_start(loop, &worker->beat);
-    if (!budget_open(setup->config->script.cpu, task_expired))
+    queue_open(&worker->queue, loop);
+    if (!budget_open(wait_expired))
         log_write(LEVEL_ERR, "cannot make a timer: %s: handler-cpu is not held", strerror(errno));
     worker->config = setup->config;
     worker->config->script.metrics = worker->metrics;
-    worker->loading =
-        script_load(loop, &worker->config->script, true, fault_told, worker_loaded, worker);
+    worker->loading = script_load(&worker->queue, &worker->config->script, true, fault_told,
+                                  worker_loaded, worker);
     return worker;
 }
 
@@ -327,6 +327,7 @@ void worker_free(struct worker *worker)
     channel_close(&worker->channel);
     if (worker->agent)
         agent_free(worker->agent);
+    queue_close(&worker->queue);
     budget_close();
     config_free(worker->config);
     free(worker);
@@ -376,12 +377,15 @@ int worker_check(const struct config *config)
 {
     struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
     struct outcome outcome = {NULL, false, false};
+    struct queue queue;
 
-    budget_open(config->script.cpu, task_expired);
-    script_load(loop, &config->script, false, fault_to_stderr, check_loaded, &outcome);
+    queue_open(&queue, loop);
+    budget_open(wait_expired);
+    script_load(&queue, &config->script, false, fault_to_stderr, check_loaded, &outcome);
     while (!outcome.over)
-        ev_run(loop, EVRUN_ONCE);
+        queue_wait(&queue);
     script_stop(outcome.script);
+    queue_close(&queue);
     budget_close();
     ev_loop_destroy(loop);
     return outcome.good ? EX_OK : EX_DATAERR;

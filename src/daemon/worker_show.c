@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "daemon/sheet.h"
 
 static void answer(struct channel *channel, enum channel_type type, uint32_t number,
@@ -20,14 +19,14 @@ static void show_session(struct sheet *sheet, const struct conn *conn)
         [CONN_LEAVING] = "leaving",
         [CONN_CLOSING] = "closing",
     };
-    double oldest = exchange_oldest(conn), now = ev_now(conn->agent->loop);
+    uint64_t now = clock_look(), oldest = exchange_oldest(conn);
 
     sheet_text(sheet, "peer", conn->peer);
     sheet_text(sheet, "engine_id", conn->engine_id);
     sheet_text(sheet, "state", states[conn->state]);
-    sheet_real(sheet, "age_seconds", clock_seconds(conn->opened, clock_look()), 1);
+    sheet_real(sheet, "age_seconds", clock_seconds(conn->opened, now), 1);
     sheet_number(sheet, "in_flight", conn->pending);
-    sheet_real(sheet, "oldest_seconds", oldest > 0 ? now - oldest : 0, 3);
+    sheet_real(sheet, "oldest_seconds", oldest < now ? clock_seconds(oldest, now) : 0, 3);
     sheet_number(sheet, "max_frame_size", conn->max_frame_size);
     sheet_number(sheet, "unsent_bytes", buf_len(&conn->out));
     sheet_end_row(sheet);

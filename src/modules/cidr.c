@@ -243,7 +243,7 @@ static int cidr_load(lua_State *lua)
         lua_pushstring(lua, error);
         return 2;
     }
-    file_watch_start(&cidr->watch, script_of(lua)->loop, interval);
+    file_watch_start(&cidr->watch, script_of(lua)->queue->loop, interval);
     return 1;
 }
 

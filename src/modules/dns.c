@@ -373,7 +373,7 @@ static void resolver_use(lua_State *lua, int index, const struct dns_options *op
 
     memset(resolver, 0, sizeof *resolver);
     luaL_setmetatable(lua, RESOLVER);
-    why = dns_resolver_open(resolver, script_of(lua)->loop, options);
+    why = dns_resolver_open(resolver, script_of(lua)->queue->loop, options);
     if (why)
         luaL_error(lua, "dns: cannot start (servers '%s'): %s",
                    options->servers ? options->servers : "of /etc/resolv.conf", why);

@@ -205,7 +205,7 @@ static void pool_new(lua_State *lua)
         lua_setfield(lua, -2, "__gc");
     }
     lua_setmetatable(lua, -2);
-    *pool = http_pool_new(script_of(lua)->loop);
+    *pool = http_pool_new(script_of(lua)->queue->loop);
     if (!*pool)
         luaL_error(lua, "http: not enough memory");
     http_pool_limit(*pool, PER_HOST, TOTAL);

@@ -119,7 +119,7 @@ static int mmdb_open(lua_State *lua)
         lua_pushfstring(lua, "%s: %s", path, why);
         return 2;
     }
-    file_watch_start(&database->watch, script_of(lua)->loop, interval);
+    file_watch_start(&database->watch, script_of(lua)->queue->loop, interval);
     return 1;
 }
 

@@ -2,10 +2,12 @@
  * spoa.after(fn): fn runs once the ACK of the message is on its way.
  * spoa.every(seconds, fn): fn runs again and again, as long as the script serves.
  * spoa.at_start(fn): fn runs, and may wait, before the script serves its first message.
+ * spoa.atomic(fn, ...): fn runs in one go, also where handlers may run between two lines.
  */
 #include <lauxlib.h>
 
 #include "script/api.h"
+#include "script/budget.h"
 #include "script/script.h"
 
 static int api_after(lua_State *lua)
@@ -37,8 +39,39 @@ static int api_at_start(lua_State *lua)
     return 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"after", api_after}, {"every", api_every}, {"at_start", api_at_start}, {NULL, NULL}};
+/* What it computes counts for the whole run, too. */
+static int atomic_call(lua_State *lua, struct task *task)
+{
+    struct budget_limits limits = {task->script->ticks, CLOCK_NEVER, false};
+    struct budget_run run = budget_save();
+    unsigned used;
+    int status;
+
+    budget_enter(lua, &limits);
+    status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
+    used = limits.ticks - budget_leave();
+    run.limits.ticks = run.limits.ticks > used ? run.limits.ticks - used : 0;
+    budget_restore(&run);
+    task->result = TASK_OK; /* over its limit or not, who calls may go on */
+    task->why = NULL;
+    return status == LUA_OK ? lua_gettop(lua) : lua_error(lua);
+}
+
+/* In a handler it is a call: nothing else runs there but where it waits, which fn cannot. */
+static int api_atomic(lua_State *lua)
+{
+    luaL_checktype(lua, 1, LUA_TFUNCTION);
+    if (task_sliced(lua))
+        return atomic_call(lua, script_of(lua)->tasks.running);
+    lua_call(lua, lua_gettop(lua) - 1, LUA_MULTRET);
+    return lua_gettop(lua);
+}
+
+static const luaL_Reg functions[] = {{"after", api_after},
+                                     {"every", api_every},
+                                     {"at_start", api_at_start},
+                                     {"atomic", api_atomic},
+                                     {NULL, NULL}};
 
 void api_background_open(lua_State *lua)
 {

@@ -25,7 +25,7 @@ static int inner_failed(lua_State *lua, lua_State *inner, bool wrapped)
         return 2;
     }
     memory = lua_status(inner) == LUA_ERRMEM;
-    task_close_failed(script_of(lua), inner);
+    wait_close(script_of(lua), inner);
     lua_xmove(inner, lua, 1);
     if (lua_type(lua, -1) == LUA_TSTRING && !memory) {
         luaL_where(lua, 1);
@@ -50,16 +50,24 @@ static int inner_gave(lua_State *lua, lua_State *inner, int n, bool wrapped)
 static int drive(lua_State *lua, lua_State *inner, int nargs, bool wrapped)
 {
     struct script *script = script_of(lua);
+    const char *why;
     int status, n;
 
-    budget_switch(inner);
-    status = lua_resume(inner, lua, nargs, &n);
-    budget_switch(lua);
-    if (status == LUA_YIELD && task_must_pass(script)) {
-        if (!lua_isyieldable(lua))
-            return luaL_error(lua, "%s", task_refuse(script, inner));
-        task_pass(script, inner, lua);
-        return lua_yieldk(lua, 0, wrapped, resume_again);
+    for (;;) {
+        budget_switch(inner);
+        status = lua_resume(inner, lua, nargs, &n);
+        budget_switch(lua);
+        if (status != LUA_YIELD || !wait_must_pass(script))
+            break;
+        if (lua_isyieldable(lua)) {
+            wait_pass(script, inner, lua);
+            return lua_yieldk(lua, 0, wrapped, resume_again);
+        }
+        why = wait_refuse(script, inner);
+        budget_switch(lua);
+        if (why)
+            return luaL_error(lua, "%s", why);
+        nargs = 0;
     }
     if (status == LUA_OK || status == LUA_YIELD)
         return inner_gave(lua, inner, n, wrapped);
@@ -79,30 +87,46 @@ static int resume_again(lua_State *lua, int status, lua_KContext wrapped)
     lua_State *inner = inner_of(lua, wrapped != 0);
 
     (void)status;
-    task_release(inner);
+    coroutine_own(inner, OWNER_NOBODY, NULL);
     return drive(lua, inner, 0, wrapped != 0);
 }
 
-static const char *cannot_resume(lua_State *inner, int nargs)
+/* NULL for one that a script may do with what it likes. */
+static const char *taken(lua_State *inner)
 {
+    switch (coroutine_owner(inner).kind) {
+    case OWNER_NOBODY:
+        return NULL;
+    case OWNER_CLOSING:
+        return "cannot %s a coroutine that is being closed";
+    case OWNER_MAIN:
+        return "cannot %s the main coroutine";
+    default:
+        return "cannot %s a coroutine that waits for something else";
+    }
+}
+
+static const char *cannot_resume(lua_State *lua, lua_State *inner, int nargs)
+{
+    const char *why = taken(inner);
     lua_Debug about;
     bool fresh = lua_status(inner) == LUA_OK && lua_getstack(inner, 0, &about) == 0;
 
-    if (task_owns(inner))
-        return "cannot resume a coroutine that waits for something else";
+    if (why)
+        return lua_pushfstring(lua, why, "resume");
     if (lua_status(inner) == LUA_OK && !fresh)
         return "cannot resume non-suspended coroutine";
     if (fresh && lua_gettop(inner) == 0)
+        return "cannot resume dead coroutine";
+    if (lua_status(inner) != LUA_OK && lua_status(inner) != LUA_YIELD)
         return "cannot resume dead coroutine";
     return lua_checkstack(inner, nargs) ? NULL : "too many arguments to resume";
 }
 
 static int start(lua_State *lua, lua_State *inner, int nargs, bool wrapped)
 {
-    const char *fault = cannot_resume(inner, nargs);
+    const char *fault = cannot_resume(lua, inner, nargs);
 
-    if (!fault && lua_status(inner) != LUA_OK && lua_status(inner) != LUA_YIELD)
-        fault = "cannot resume dead coroutine";
     if (fault && wrapped)
         return luaL_error(lua, "%s", fault);
     if (fault) {
@@ -136,15 +160,27 @@ static int api_wrap(lua_State *lua)
     return 1;
 }
 
-/* close(co): Lua's own does the work; it must not close what the scheduler will resume. */
+/* close(co): true, or false and the error; as Lua's own, with the budget of whoever calls. */
 static int api_close(lua_State *lua)
 {
-    if (task_owns(inner_of(lua, false)))
-        return luaL_error(lua, "cannot close a coroutine that waits for something else");
-    lua_pushvalue(lua, lua_upvalueindex(1));
-    lua_insert(lua, 1);
-    lua_call(lua, lua_gettop(lua) - 1, LUA_MULTRET);
-    return lua_gettop(lua);
+    lua_State *inner = inner_of(lua, false);
+    const char *why = taken(inner);
+    lua_Debug about;
+    int status;
+
+    if (why)
+        return luaL_error(lua, why, "close");
+    if (lua_status(inner) == LUA_OK && lua_getstack(inner, 0, &about) != 0)
+        return luaL_error(lua, "cannot close a running coroutine");
+    status = wait_close(script_of(lua), inner);
+    budget_switch(lua);
+    if (status == LUA_YIELD)
+        return luaL_error(lua, "too many coroutines are closing one another");
+    lua_pushboolean(lua, status == LUA_OK);
+    if (status == LUA_OK)
+        return 1;
+    lua_xmove(inner, lua, 1);
+    return 2;
 }
 
 void api_coroutine_open(lua_State *lua)
@@ -154,8 +190,7 @@ void api_coroutine_open(lua_State *lua)
     lua_setfield(lua, -2, "resume");
     lua_pushcfunction(lua, api_wrap);
     lua_setfield(lua, -2, "wrap");
-    lua_getfield(lua, -1, "close");
-    lua_pushcclosure(lua, api_close, 1);
+    lua_pushcfunction(lua, api_close);
     lua_setfield(lua, -2, "close");
     lua_pop(lua, 1);
 }

@@ -88,9 +88,14 @@ static int check_fd(lua_State *lua, int index)
         fd = luaL_checkinteger(lua, index);
     }
     luaL_argcheck(lua, fd >= 0 && fd <= INT32_MAX, index, "a descriptor, or an object with getfd");
-    /* libev aborts on one that is not open. */
-    luaL_argcheck(lua, fcntl((int)fd, F_GETFD) >= 0, index, "the descriptor is not open");
     return (int)fd;
+}
+
+/* libev aborts on one that is not open.  To be asked last: any allocation may run a finalizer
+ * that closes it. */
+static void check_open(lua_State *lua, int fd, int index)
+{
+    luaL_argcheck(lua, fcntl(fd, F_GETFD) >= 0, index, "the descriptor is not open");
 }
 
 static int check_events(lua_State *lua, int index)
@@ -111,15 +116,16 @@ static int api_poll(lua_State *lua)
     luaL_argcheck(lua, lua_isnoneornil(lua, 3) || (timeout >= 0 && timeout <= 1e9), 3,
                   "seconds must be 0 or more");
     poll = lua_newuserdatauv(lua, sizeof *poll, 0);
-    poll->loop = script->loop;
+    check_open(lua, fd, 1);
+    poll->loop = script->queue->loop;
     poll->closed = false;
     ev_io_init(&poll->io, poll_ready, fd, events);
-    ev_timer_init(&poll->timer, poll_overdue, timeout + script_lag(script), 0);
+    ev_timer_init(&poll->timer, poll_overdue, 0, 0);
     poll->io.data = poll->timer.data = poll;
     LIST_INSERT_HEAD(&script->polls, poll, entry);
     ev_io_start(poll->loop, &poll->io);
     if (timeout >= 0)
-        ev_timer_start(poll->loop, &poll->timer);
+        clock_timer(poll->loop, &poll->timer, timeout);
     return wait_yield(lua, &poll->wait, poll_cancel, poll_resumed);
 }
 
@@ -129,6 +135,7 @@ static int api_closing(lua_State *lua)
     int fd = check_fd(lua, 1);
     struct poll *poll, *next;
 
+    check_open(lua, fd, 1);
     for (poll = LIST_FIRST(&script_of(lua)->polls); poll; poll = next) {
         next = LIST_NEXT(poll, entry);
         if (poll->io.fd == fd) {

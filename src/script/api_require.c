@@ -70,6 +70,12 @@ static void load_over(struct load *load, enum load_state state)
     }
 }
 
+/* Whether what ends is no error of the module's, but a limit of whoever was loading it. */
+static bool is_stopped(const struct script *script)
+{
+    return script->tasks.running && script->tasks.running->result != TASK_OK;
+}
+
 /* A guard's __close, with the error if there is one, and its __gc, for a coroutine that nobody
  * closed.  Its user values are the load and the coroutine. */
 static int guard_leave(lua_State *lua)
@@ -83,7 +89,7 @@ static int guard_leave(lua_State *lua)
     lua_getiuservalue(lua, 1, 1);
     lua_pushvalue(lua, 2);
     lua_setiuservalue(lua, -2, 1);
-    load_over(load, lua_isnil(lua, 2) ? LOAD_LEFT : LOAD_FAILED);
+    load_over(load, lua_isnil(lua, 2) || is_stopped(script_of(lua)) ? LOAD_LEFT : LOAD_FAILED);
     return 0;
 }
 

@@ -50,10 +50,10 @@ static int api_sleep(lua_State *lua)
 
     luaL_argcheck(lua, seconds >= 0 && seconds <= 1e9, 1, "seconds must be 0 or more");
     sleep = lua_newuserdatauv(lua, sizeof *sleep, 0);
-    sleep->loop = script->loop;
-    ev_timer_init(&sleep->timer, sleep_over, seconds + script_lag(script), 0);
+    sleep->loop = script->queue->loop;
+    ev_timer_init(&sleep->timer, sleep_over, 0, 0);
     sleep->timer.data = sleep;
-    ev_timer_start(sleep->loop, &sleep->timer);
+    clock_timer(sleep->loop, &sleep->timer, seconds);
     return wait_yield(lua, &sleep->wait, sleep_cancel, sleep_resumed);
 }
 

@@ -5,23 +5,30 @@
  */
 #include <lauxlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "script/api.h"
+#include "script/blame.h"
 #include "script/script.h"
 
 #define CHILD "spoa.task"
 
 struct joining;
+LIST_HEAD(joining_list, joining);
 
-/* A userdata, which anchors itself in the registry until it is over. */
+/* A userdata, which anchors itself in the registry until its coroutine is closed. */
 struct child {
     struct task task; /* first */
     int self;
-    enum { CHILD_RUNNING, CHILD_RETURNED, CHILD_FAILED, CHILD_CANCELLED } state;
+    enum {
+        CHILD_RUNNING, /* or waiting, or about to begin */
+        CHILD_RETURNED,
+        CHILD_FAILED,
+        CHILD_CANCELLED,
+        CHILD_COLLECTED, /* by Lua, and only a finalizer can still ask */
+    } state;
     int nresults;
-    LIST_HEAD(, joining) joined;
+    struct joining_list joined, closers; /* who waits for its end, and for its being closed */
     char file[LUA_IDSIZE];
 };
 
@@ -35,13 +42,23 @@ struct joining {
 /* Whoever waits: for one child, or for all of several.  A userdata on its stack. */
 struct gathering {
     struct wait wait; /* first */
-    bool woken;
     int n, left;
     int failed; /* which was the first to fail, from 1; 0 for none */
     struct joining joinings[];
 };
 
 /* ---- the child's own life ---- */
+
+static void gathering_cancel(struct wait *wait)
+{
+    struct gathering *gathering = (struct gathering *)wait;
+
+    for (int i = 0; i < gathering->n; i++) {
+        if (gathering->joinings[i].child)
+            LIST_REMOVE(&gathering->joinings[i], entry);
+        gathering->joinings[i].child = NULL;
+    }
+}
 
 static void joining_over(struct joining *joining, bool failed)
 {
@@ -52,17 +69,17 @@ static void joining_over(struct joining *joining, bool failed)
     gathering->left--;
     if (failed && !gathering->failed)
         gathering->failed = (int)(joining - gathering->joinings) + 1;
-    if (gathering->woken || (gathering->left > 0 && !gathering->failed))
+    if (gathering->left > 0 && !failed)
         return;
-    gathering->woken = true;
+    gathering_cancel(&gathering->wait); /* the others' ends are no concern of it any more */
     wait_wake(&gathering->wait);
 }
 
-static void child_over(struct child *child)
+/* Whoever waits goes on. */
+static void joinings_over(struct joining_list *list, bool failed)
 {
-    luaL_unref(child->task.script->lua, LUA_REGISTRYINDEX, child->self);
-    while (!LIST_EMPTY(&child->joined))
-        joining_over(LIST_FIRST(&child->joined), child->state != CHILD_RETURNED);
+    while (!LIST_EMPTY(list))
+        joining_over(LIST_FIRST(list), failed);
 }
 
 static void child_ended(struct task *task, const struct task_report *report)
@@ -75,7 +92,7 @@ static void child_ended(struct task *task, const struct task_report *report)
         log_limited(&task->script->background.failures, LEVEL_ERR,
                     "in a spawned task that nobody waits for: %s: %s",
                     task_result_name(report->result), report->text);
-    child_over(child);
+    joinings_over(&child->joined, child->state == CHILD_FAILED);
 }
 
 static void child_cancelled(struct task *task)
@@ -83,27 +100,36 @@ static void child_cancelled(struct task *task)
     struct child *child = (struct child *)task;
 
     child->state = CHILD_CANCELLED;
-    child_over(child);
+    joinings_over(&child->joined, true);
+}
+
+static void child_over(struct task *task)
+{
+    struct child *child = (struct child *)task;
+
+    luaL_unref(task->script->lua, LUA_REGISTRYINDEX, child->self);
+    joinings_over(&child->closers, false);
 }
 
 static int child_returned(lua_State *lua, int status, lua_KContext context)
 {
-    (void)status;
     (void)context;
-    return lua_gettop(lua);
+    return blame_raised(lua, status) ? BLAME_RAISED : lua_gettop(lua) - 1;
 }
 
 static int child_body(lua_State *lua)
 {
-    lua_callk(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0, child_returned);
-    return lua_gettop(lua);
+    blame_open(lua);
+    lua_insert(lua, 1);
+    return blame_call(lua, lua_gettop(lua) - 2, LUA_MULTRET, child_returned);
 }
 
 static const struct task_kind child_kind = {
     .body = child_body,
     .ended = child_ended,
     .cancelled = child_cancelled,
-    .allowance = 1,
+    .over = child_over,
+    .lane = LANE_SHORT, /* its parent's, in fact */
     .keeps = true,
 };
 
@@ -111,6 +137,7 @@ static int child_gc(lua_State *lua)
 {
     struct child *child = lua_touserdata(lua, 1);
 
+    child->state = CHILD_COLLECTED;
     task_forget(&child->task);
     return 0;
 }
@@ -128,10 +155,13 @@ static void child_push(lua_State *lua, int nargs)
     lua_pushvalue(lua, function);
     lua_getinfo(lua, ">S", &about);
     child = lua_newuserdatauv(lua, sizeof *child, 0);
-    child->task.lua = NULL;
+    child->task.coroutine.lua = NULL;
+    child->task.state = TASK_IS_OVER;
+    child->task.why = NULL;
     child->state = CHILD_RUNNING;
     child->nresults = 0;
     LIST_INIT(&child->joined);
+    LIST_INIT(&child->closers);
     memcpy(child->file, about.short_src, sizeof child->file);
     child->task.file = child->file;
     child->task.line = about.linedefined;
@@ -148,26 +178,17 @@ static void child_push(lua_State *lua, int nargs)
 
 /* ---- waiting for children ---- */
 
-static void gathering_cancel(struct wait *wait)
-{
-    struct gathering *gathering = (struct gathering *)wait;
-
-    for (int i = 0; i < gathering->n; i++) {
-        if (gathering->joinings[i].child)
-            LIST_REMOVE(&gathering->joinings[i], entry);
-        gathering->joinings[i].child = NULL;
-    }
-}
-
 /* Raises what the child raised, or why it did not come to an end of its own. */
 static int child_raise(lua_State *lua, struct child *child)
 {
-    lua_State *from = child->task.lua;
+    lua_State *from = child->task.coroutine.lua;
 
     if (child->state == CHILD_CANCELLED)
         return luaL_error(lua, "the task was cancelled");
-    if (lua_gettop(from) == 0)
-        return luaL_error(lua, "%s", child->task.why ? child->task.why : "the task yielded");
+    if (child->state == CHILD_COLLECTED)
+        return luaL_error(lua, "the task has been collected");
+    if (child->task.why || !from)
+        return luaL_error(lua, "%s", child->task.why ? child->task.why : "the task failed");
     lua_pushvalue(from, -1);
     lua_xmove(from, lua, 1);
     return lua_error(lua);
@@ -176,7 +197,7 @@ static int child_raise(lua_State *lua, struct child *child)
 /* Pushes the first n of what the child returned. */
 static void child_results(lua_State *lua, struct child *child, int n)
 {
-    lua_State *from = child->task.lua;
+    lua_State *from = child->task.coroutine.lua;
     int first = lua_gettop(from) - child->nresults + 1;
 
     luaL_checkstack(lua, n, "too many results");
@@ -189,20 +210,35 @@ static void child_results(lua_State *lua, struct child *child, int n)
     }
 }
 
-/* Waits for the n children at the bottom of the stack; the gathering is left on top. */
-static int children_wait(lua_State *lua, int n, lua_KFunction resumed)
+static struct gathering *gathering_push(lua_State *lua, int n)
 {
     struct gathering *gathering =
         lua_newuserdatauv(lua, sizeof *gathering + (size_t)n * sizeof *gathering->joinings, 0);
 
-    gathering->woken = false;
-    gathering->n = gathering->left = n;
-    gathering->failed = 0;
-    for (int i = 0; i < n; i++) {
+    *gathering = (struct gathering){.n = n};
+    return gathering;
+}
+
+/* Waits for those of the n children at the bottom of the stack that are not over, with the
+ * gathering on top of it.  Allocates nothing. */
+static int children_wait(lua_State *lua, struct gathering *gathering, lua_KFunction resumed)
+{
+    for (int i = 0; i < gathering->n; i++) {
         struct child *child = lua_touserdata(lua, i + 1);
 
-        gathering->joinings[i] = (struct joining){.child = child, .gathering = gathering};
-        LIST_INSERT_HEAD(&child->joined, &gathering->joinings[i], entry);
+        gathering->joinings[i].gathering = gathering;
+        gathering->joinings[i].child = NULL;
+        if (child->state == CHILD_RUNNING) {
+            gathering->joinings[i].child = child;
+            LIST_INSERT_HEAD(&child->joined, &gathering->joinings[i], entry);
+            gathering->left++;
+        } else if (child->state != CHILD_RETURNED) {
+            gathering->failed = i + 1;
+        }
+    }
+    if (gathering->left == 0 || gathering->failed) {
+        gathering_cancel(&gathering->wait);
+        return resumed(lua, LUA_OK, 0);
     }
     return wait_yield(lua, &gathering->wait, gathering_cancel, resumed);
 }
@@ -215,16 +251,19 @@ static int api_spawn(lua_State *lua)
     return 1;
 }
 
-static int wait_resumed(lua_State *lua, int status, lua_KContext context)
+static int child_gave(lua_State *lua, struct child *child)
 {
-    struct child *child = lua_touserdata(lua, 1);
-
-    (void)status;
-    (void)context;
     if (child->state != CHILD_RETURNED)
         return child_raise(lua, child);
     child_results(lua, child, child->nresults);
     return child->nresults;
+}
+
+static int wait_resumed(lua_State *lua, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    return child_gave(lua, lua_touserdata(lua, 1));
 }
 
 static bool is_running(const struct script *script, const struct child *child)
@@ -240,16 +279,18 @@ static bool is_running(const struct script *script, const struct child *child)
 static int child_wait(lua_State *lua)
 {
     struct child *child = luaL_checkudata(lua, 1, CHILD);
+    struct gathering *gathering;
 
     lua_settop(lua, 1);
-    if (child->state != CHILD_RUNNING)
-        return wait_resumed(lua, LUA_OK, 0);
-    if (is_running(script_of(lua), child))
+    if (child->state == CHILD_RUNNING && is_running(script_of(lua), child))
         return luaL_error(lua, "a task cannot wait for itself, nor for one it is part of");
-    return children_wait(lua, 1, wait_resumed);
+    gathering = gathering_push(lua, 1);
+    if (child->state != CHILD_RUNNING) /* by now: a finalizer may have cancelled it */
+        return child_gave(lua, child);
+    return children_wait(lua, gathering, wait_resumed);
 }
 
-/* task:cancel(): its wait ends, its <close> variables run; nothing if it is over. */
+/* task:cancel(): its wait ends, and its <close> variables run next; nothing if it is over. */
 static int child_cancel(lua_State *lua)
 {
     struct child *child = luaL_checkudata(lua, 1, CHILD);
@@ -260,19 +301,44 @@ static int child_cancel(lua_State *lua)
     return 0;
 }
 
-static int all_resumed(lua_State *lua, int status, lua_KContext context)
+/* One has failed, and none of the others goes on any more. */
+static int all_closed(lua_State *lua, int status, lua_KContext context)
 {
     const struct gathering *gathering = lua_touserdata(lua, -1);
+
+    (void)status;
+    (void)context;
+    return child_raise(lua, lua_touserdata(lua, gathering->failed));
+}
+
+/* Cancels all of them, and waits until their <close> variables have run. */
+static int all_failed(lua_State *lua, struct gathering *gathering)
+{
+    for (int i = 0; i < gathering->n; i++) {
+        struct child *child = lua_touserdata(lua, i + 1);
+
+        task_cancel(&child->task);
+        if (child->task.state == TASK_IS_ENDING) {
+            gathering->joinings[i].child = child;
+            LIST_INSERT_HEAD(&child->closers, &gathering->joinings[i], entry);
+            gathering->left++;
+        }
+    }
+    if (gathering->left == 0)
+        return all_closed(lua, LUA_OK, 0);
+    return wait_yield(lua, &gathering->wait, gathering_cancel, all_closed);
+}
+
+static int all_resumed(lua_State *lua, int status, lua_KContext context)
+{
+    struct gathering *gathering = lua_touserdata(lua, -1);
     int n = gathering->n;
 
     (void)status;
     (void)context;
-    if (gathering->failed) {
-        gathering_cancel((struct wait *)&gathering->wait);
-        for (int i = 1; i <= n; i++)
-            task_cancel(lua_touserdata(lua, i));
-        return child_raise(lua, lua_touserdata(lua, gathering->failed));
-    }
+    gathering->left = 0;
+    if (gathering->failed)
+        return all_failed(lua, gathering);
     for (int i = 1; i <= n; i++)
         child_results(lua, lua_touserdata(lua, i), 1);
     return n;
@@ -289,16 +355,13 @@ static int api_all(lua_State *lua)
         child_push(lua, 0);
         lua_replace(lua, i);
     }
-    return n == 0 ? 0 : children_wait(lua, n, all_resumed);
+    return n == 0 ? 0 : children_wait(lua, gathering_push(lua, n), all_resumed);
 }
 
 /* spoa.now() -> seconds of a clock that only goes forward, with a fraction. */
 static int api_now(lua_State *lua)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    lua_pushnumber(lua, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
+    lua_pushnumber(lua, clock_seconds(0, clock_look()));
     return 1;
 }
 

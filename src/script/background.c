@@ -1,9 +1,12 @@
 #include "script/background.h"
 
 #include <lauxlib.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "script/blame.h"
+#include "script/budget.h"
 #include "script/script.h"
 
 struct background {
@@ -43,21 +46,19 @@ static void background_free(struct background *background)
 
 /* ---- one run ---- */
 
-static int body_returned(lua_State *lua, int status, lua_KContext context)
+static int background_returned(lua_State *lua, int status, lua_KContext context)
 {
-    (void)lua;
-    (void)status;
     (void)context;
-    return 0;
+    return blame_raised(lua, status) ? BLAME_RAISED : 0;
 }
 
 static int background_body(lua_State *lua)
 {
     const struct background *background = (struct background *)task_of(lua);
 
+    blame_open(lua);
     lua_rawgeti(lua, LUA_REGISTRYINDEX, background->function);
-    lua_callk(lua, 0, 0, 0, body_returned);
-    return 0;
+    return blame_call(lua, 0, 0, background_returned);
 }
 
 static void background_over(struct background *background)
@@ -65,8 +66,7 @@ static void background_over(struct background *background)
     struct script *script = background->task.script;
 
     if (background->seconds > 0 && !script->retired) {
-        ev_timer_set(&background->timer, background->seconds, 0);
-        ev_timer_start(script->loop, &background->timer);
+        clock_timer(script->queue->loop, &background->timer, background->seconds);
         return;
     }
     if (background->seconds > 0)
@@ -81,10 +81,14 @@ static void background_ended(struct task *task, const struct task_report *report
     if (report->result != TASK_OK)
         log_limited(&task->script->background.failures, LEVEL_ERR, "in the background: %s: %s",
                     task_result_name(report->result), report->text);
-    background_over((struct background *)task);
 }
 
 static void background_cancelled(struct task *task)
+{
+    (void)task;
+}
+
+static void background_done(struct task *task)
 {
     background_over((struct background *)task);
 }
@@ -93,20 +97,24 @@ static const struct task_kind background_kind = {
     .body = background_body,
     .ended = background_ended,
     .cancelled = background_cancelled,
-    .allowance = 1,
+    .over = background_done,
+    .lane = LANE_BACKGROUND,
 };
 
 static void background_start(struct background *background)
 {
     struct script *script = background->task.script;
-    bool gone;
+    const struct script_options *options = &script->options;
+    struct task_limits limits = {budget_ticks(options->background_cpu),
+                                 clock_after(clock_seen(), options->background_timeout)};
 
-    if (!task_start(&background->task, script, &background_kind, script->options.background_timeout,
-                    &gone)) {
+    if (!task_init(&background->task, script, &background_kind, limits)) {
         log_limited(&script->background.failures, LEVEL_ERR,
                     "in the background: memory: no memory to begin with");
         background_over(background);
+        return;
     }
+    task_start(&background->task);
 }
 
 /* ---- spoa.after ---- */
@@ -120,9 +128,11 @@ void background_after(lua_State *lua, struct background_list *list)
     if (script->background.count >= script->options.background_concurrency)
         luaL_error(lua, "too many functions in the background (background-concurrency is %d)",
                    (int)script->options.background_concurrency);
+    if (script->closing)
+        luaL_error(lua, "the script ends: there is nothing to run it after");
     background = background_new(lua);
     script->background.count++;
-    script->tasks.count++; /* it is something the script must not be freed under */
+    script->holds++;
     TAILQ_INSERT_TAIL(list ? list : &direct, background, entry);
     if (!list)
         background_release(script, &direct);
@@ -140,10 +150,8 @@ void background_release(struct script *script, struct background_list *list)
     if (TAILQ_EMPTY(list))
         return;
     TAILQ_CONCAT(&pool->due, list, entry);
-    if (!ev_is_active(&pool->begin)) {
-        ev_timer_set(&pool->begin, 0, 0);
-        ev_timer_start(script->loop, &pool->begin);
-    }
+    if (!pool->begin.queued)
+        queue_add(script->queue, &pool->begin, LANE_BACKGROUND);
 }
 
 void background_discard(struct script *script, struct background_list *list)
@@ -154,29 +162,23 @@ void background_discard(struct script *script, struct background_list *list)
         TAILQ_REMOVE(list, background, entry);
         background_free(background);
         script->background.count--;
-        script->tasks.count--;
+        script->holds--;
     }
 }
 
-/* A timer of nothing: the next turn of the loop, when this one's output has been sent. */
-static void background_begin(struct ev_loop *loop, ev_timer *timer, int events)
+/* A job: the first of those that are due becomes a task, which takes over its hold. */
+static void background_begin(struct job *job)
 {
-    struct script *script = timer->data;
-    struct background_list due = TAILQ_HEAD_INITIALIZER(due);
+    struct background_pool *pool =
+        (struct background_pool *)((char *)job - offsetof(struct background_pool, begin));
+    struct background *background = TAILQ_FIRST(&pool->due);
+    struct script *script = background->task.script;
 
-    (void)loop;
-    (void)events;
-    TAILQ_CONCAT(&due, &script->background.due, entry);
-    script->tasks.count++;
-    while (!TAILQ_EMPTY(&due)) {
-        struct background *background = TAILQ_FIRST(&due);
-
-        TAILQ_REMOVE(&due, background, entry);
-        script->tasks.count--;
-        background_start(background);
-    }
-    script->tasks.count--;
-    script_left(script);
+    TAILQ_REMOVE(&pool->due, background, entry);
+    if (!TAILQ_EMPTY(&pool->due))
+        queue_add(script->queue, job, LANE_BACKGROUND);
+    background_start(background);
+    script_release(script);
 }
 
 /* ---- spoa.every ---- */
@@ -203,7 +205,7 @@ void background_serve(struct script *script)
     struct background *background;
 
     TAILQ_FOREACH (background, &script->background.repeated, entry)
-        ev_timer_start(script->loop, &background->timer);
+        clock_timer(script->queue->loop, &background->timer, background->seconds);
 }
 
 /* ---- the script's ---- */
@@ -214,8 +216,7 @@ void background_init(struct script *script)
 
     TAILQ_INIT(&pool->due);
     TAILQ_INIT(&pool->repeated);
-    ev_timer_init(&pool->begin, background_begin, 0, 0);
-    pool->begin.data = script;
+    job_init(&pool->begin, background_begin);
 }
 
 void background_stop(struct script *script)
@@ -224,8 +225,8 @@ void background_stop(struct script *script)
 
     for (background = TAILQ_FIRST(&script->background.repeated); background; background = next) {
         next = TAILQ_NEXT(background, entry);
-        ev_timer_stop(script->loop, &background->timer);
-        if (background->task.live)
+        ev_timer_stop(script->queue->loop, &background->timer);
+        if (background->task.state != TASK_IS_OVER)
             continue; /* its last run frees it */
         TAILQ_REMOVE(&script->background.repeated, background, entry);
         background_free(background);
@@ -234,6 +235,6 @@ void background_stop(struct script *script)
 
 void background_forget(struct script *script)
 {
-    ev_timer_stop(script->loop, &script->background.begin);
+    queue_remove(script->queue, &script->background.begin);
     background_discard(script, &script->background.due);
 }

@@ -2,8 +2,9 @@
  * background: Lua functions that run for nobody: what spoa.after leaves for when the ACK is
  * on its way, and what spoa.every repeats.
  *
- * Bounded in number (background-concurrency, those that wait to begin included) and in time
- * (background-timeout).  An error in one is logged, and that is all.
+ * Bounded in number (background-concurrency, those that wait to begin included), in time
+ * (background-timeout) and in CPU time (background-cpu).  They run in slices: handlers may run
+ * between any two of their lines.  An error in one is logged, and that is all.
  */
 #ifndef SCRIPT_BACKGROUND_H
 #define SCRIPT_BACKGROUND_H
@@ -13,17 +14,18 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "script/queue.h"
 
 struct script;
 struct background;
 
 TAILQ_HEAD(background_list, background);
 
-/* A script's: what is to begin in the next turn of the loop, and what is repeated. */
+/* A script's: what is to begin, and what is repeated. */
 struct background_pool {
     struct background_list due, repeated;
-    unsigned count; /* of spoa.after's, from being asked for to their end */
-    ev_timer begin;
+    unsigned count;   /* of spoa.after's, from being asked for to their end */
+    struct job begin; /* the next of those that are due */
     struct log_limit failures;
 };
 
@@ -40,11 +42,10 @@ void background_every(lua_State *lua, double seconds);
 /* Moves everything on `from` to the end of `to`. */
 void background_move(struct background_list *to, struct background_list *from);
 
-/* The ACK is on its way: the functions on the list begin in the next turn of the loop. */
+/* The ACK is on its way: the functions on the list begin when their turn comes. */
 void background_release(struct script *script, struct background_list *list);
 
-/* There is no ACK to be after: the functions are forgotten.  A task that works for the same
- * message must still be there, whose end looks after the script's. */
+/* There is no ACK to be after: the functions are forgotten. */
 void background_discard(struct script *script, struct background_list *list);
 
 /* The script serves from now on: begins what is repeated. */
@@ -53,7 +54,7 @@ void background_serve(struct script *script);
 /* The script is retired: nothing is repeated any more. */
 void background_stop(struct script *script);
 
-/* The process ends: what has not begun never will. */
+/* The script ends: what has not begun never will. */
 void background_forget(struct script *script);
 
 #endif

@@ -28,6 +28,7 @@ struct handler {
     double timeout;       /* seconds */
     unsigned concurrency; /* messages at once */
     unsigned running;
+    uint64_t cost; /* what a run of it takes between two waits, in nanoseconds, over its last */
     TAILQ_HEAD(layouts, layout) layouts; /* see arguments.h; the last one used first */
     unsigned nlayouts;
     struct log_limit failures;

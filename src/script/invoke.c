@@ -2,11 +2,10 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "script/arguments.h"
-#include "script/budget.h"
+#include "script/blame.h"
 #include "script/results.h"
 #include "script/script.h"
 
@@ -20,18 +19,11 @@ struct invocation {
 
 /* ---- inside the coroutine ---- */
 
-static double monotonic(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* The context may be kept by a handler for longer than its task lives. */
 static int context_remaining(lua_State *lua)
 {
-    lua_Number left = lua_tonumber(lua, lua_upvalueindex(1)) - monotonic();
+    uint64_t until = (uint64_t)lua_tointeger(lua, lua_upvalueindex(1));
+    double left = clock_seconds(clock_look(), until);
 
     lua_pushnumber(lua, left > 0 ? left : 0);
     return 1;
@@ -53,23 +45,23 @@ static void push_context(lua_State *lua, const struct invocation *invocation)
     lua_setfield(lua, -2, "engine_id");
     lua_pushstring(lua, context->peer);
     lua_setfield(lua, -2, "peer");
-    lua_pushnumber(lua, monotonic() + invocation->task.timeout);
+    lua_pushinteger(lua, (lua_Integer)invocation->task.until);
     lua_pushcclosure(lua, context_remaining, 1);
     lua_setfield(lua, -2, "remaining");
 }
 
-static int body_returned(lua_State *lua, int status, lua_KContext ctx)
+static int invoke_returned(lua_State *lua, int status, lua_KContext context)
 {
     struct invocation *invocation = (struct invocation *)task_of(lua);
     struct script *script = invocation->task.script;
     struct wire_out out = wire_out_open(script->scratch, invocation->call.room);
 
-    (void)status;
-    (void)ctx;
-    invocation->task.telling = TELL_PLACE;
+    (void)context;
+    if (blame_raised(lua, status))
+        return BLAME_RAISED;
     results_put(lua, script->options.default_scope, &out);
     if (out.full) {
-        invocation->task.fate = TASK_TOO_BIG;
+        invocation->task.result = TASK_TOO_BIG;
         return luaL_error(lua,
                           "the actions take more than the %d bytes that an ACK has for them: "
                           "return less, or raise tune.bufsize in HAProxy",
@@ -85,14 +77,14 @@ static int invoke_body(lua_State *lua)
     struct handler *handler = invocation->call.handler;
     int nargs = 1;
 
+    blame_open(lua);
     lua_rawgeti(lua, LUA_REGISTRYINDEX, handler->function);
     arguments_push(lua, handler, invocation->call.message);
     if (handler->wants_context) {
         push_context(lua, invocation);
         nargs++;
     }
-    lua_callk(lua, nargs, 1, 0, body_returned);
-    return body_returned(lua, LUA_OK, 0);
+    return blame_call(lua, nargs, 1, invoke_returned);
 }
 
 /* ---- coming and going ---- */
@@ -107,11 +99,10 @@ static struct invocation *invocation_get(struct script *script)
     return invocation;
 }
 
-static void invocation_put(struct invocation *invocation)
+static void invocation_left(struct invocation *invocation)
 {
     invocation->call.handler->running--;
     invocation->call.handler->metrics->running--;
-    LIST_INSERT_HEAD(&invocation->task.script->invocations, invocation, entry);
 }
 
 void invoke_pool_clear(struct script *script)
@@ -134,23 +125,29 @@ static void invoke_ended(struct task *task, const struct task_report *ended)
         .after = &invocation->after,
     };
 
+    invocation_left(invocation);
     invocation->call.done(invocation->call.owner, invocation->call.slot, &report);
-    invocation_put(invocation);
 }
 
 static void invoke_cancelled(struct task *task)
 {
     struct invocation *invocation = (struct invocation *)task;
 
+    invocation_left(invocation);
     background_discard(task->script, &invocation->after);
-    invocation_put(invocation);
+}
+
+static void invoke_over(struct task *task)
+{
+    LIST_INSERT_HEAD(&task->script->invocations, (struct invocation *)task, entry);
 }
 
 static const struct task_kind invoke_kind = {
     .body = invoke_body,
     .ended = invoke_ended,
     .cancelled = invoke_cancelled,
-    .allowance = 1,
+    .over = invoke_over,
+    .lane = LANE_SHORT,
 };
 
 struct background_list *invoke_after(struct script *script)
@@ -159,7 +156,9 @@ struct background_list *invoke_after(struct script *script)
 
     while (task && task->parent)
         task = task->parent;
-    return task && task->kind == &invoke_kind ? &((struct invocation *)task)->after : NULL;
+    if (!task || task->kind != &invoke_kind || task_is_over(task))
+        return NULL;
+    return &((struct invocation *)task)->after;
 }
 
 static void invoke_refuse(const struct invoke_call *call, enum task_result result, const char *text)
@@ -170,52 +169,36 @@ static void invoke_refuse(const struct invoke_call *call, enum task_result resul
     call->done(call->owner, call->slot, &report);
 }
 
-/*
- * Handlers that compute, one after the other in one turn of the loop, may use up the time of
- * the next before it begins.  The clock is only looked at when some handler has computed for
- * long since it last showed that there was time.
- */
-static bool is_overdue(struct script *script, double timeout)
-{
-    if (script->beats == budget_beats())
-        return false;
-    if (ev_time() - ev_now(script->loop) >= timeout)
-        return true;
-    if (ev_time() - ev_now(script->loop) < timeout / 8)
-        script->beats = budget_beats();
-    return false;
-}
-
 struct task *invoke_start(struct script *script, const struct invoke_call *call)
 {
     struct handler *handler = call->handler;
+    struct task_limits limits = {script->ticks, clock_after(call->since, handler->timeout)};
     struct invocation *invocation;
-    bool gone = true;
 
     if (script->tasks.count >= script->options.concurrency ||
         handler->running >= handler->concurrency) {
         invoke_refuse(call, TASK_BUSY, "too many handlers are running");
         return NULL;
     }
-    if (is_overdue(script, handler->timeout)) {
-        invoke_refuse(call, TASK_TIMEOUT, "handlers before it took all of its time");
+    if (clock_seen() >= limits.until) {
+        invoke_refuse(call, TASK_TIMEOUT, "its turn came after its deadline: the worker is busy");
         return NULL;
     }
     invocation = invocation_get(script);
-    invocation->task.script = script;
     invocation->task.file = handler->file;
     invocation->task.line = handler->line;
-    invocation->task.place = handler->place + 1;
+    invocation->task.handler = handler;
     invocation->task.about = (struct log_about){&call->context->subject, handler->name};
     invocation->call = *call;
     invocation->used = 0;
     TAILQ_INIT(&invocation->after);
-    handler->running++;
-    handler->metrics->running++;
-    if (!task_start(&invocation->task, script, &invoke_kind, handler->timeout, &gone)) {
-        invocation_put(invocation);
+    if (!task_init(&invocation->task, script, &invoke_kind, limits)) {
+        LIST_INSERT_HEAD(&script->invocations, invocation, entry);
         invoke_refuse(call, TASK_MEMORY, "no memory to begin with");
         return NULL;
     }
-    return gone ? NULL : &invocation->task;
+    handler->running++;
+    handler->metrics->running++;
+    task_start_now(&invocation->task);
+    return task_is_over(&invocation->task) ? NULL : &invocation->task;
 }

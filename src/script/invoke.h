@@ -32,6 +32,7 @@ struct invoke_call {
     struct handler *handler;
     const struct message *message;        /* read before invoke_start returns, never after */
     const struct invoke_context *context; /* must live until the end */
+    uint64_t since;                       /* when it came, by base/clock: its deadline's begin */
     size_t room;                          /* the most bytes of actions */
     invoke_done_fn *done;
     void *owner;
@@ -41,9 +42,9 @@ struct invoke_call {
 LIST_HEAD(invoke_list, invocation);
 
 /*
- * Runs the handler until it ends or waits.  done is called exactly once, unless the task is
- * cancelled (task_cancel: the one it worked for is gone): before invoke_start returns, which
- * is then NULL, or later from the loop.
+ * Runs the handler until it ends or waits; from the loop or a job, never within Lua.  done is
+ * called exactly once, unless the task is cancelled (task_cancel: the one it worked for is
+ * gone): before invoke_start returns, which is then NULL, or later from the loop.
  */
 struct task *invoke_start(struct script *script, const struct invoke_call *call);
 

@@ -1,24 +1,28 @@
 #include "script/load.h"
 
 #include <lauxlib.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "script/blame.h"
+#include "script/budget.h"
 
 /* A script's top level and spoa.at_start run once, may build large tables and wait for what
  * they need: so much CPU time between two waits, in handler-cpu's, and so many seconds. */
-#define LOAD_ALLOWANCE 100
-#define LOAD_TIMEOUT   60.0
+#define LOAD_TIMES   100
+#define LOAD_TIMEOUT 60.0
 
 struct loading {
     struct task task; /* first: one at a time */
     struct script *script;
+    struct job begin;
     bool starting;
     size_t file;             /* the next of options.files */
     int at_start, nat_start; /* a reference to the list of functions; the next of them */
     size_t faults;
-    bool *over; /* told when it is, for load_start */
+    bool given_up; /* nothing comes next */
     script_fault_fn *fault;
     script_loaded_fn *loaded;
     void *context;
@@ -69,30 +73,35 @@ static void define_handlers(struct loading *loading, lua_State *lua, int env)
     }
 }
 
-static int file_returned(lua_State *lua, int status, lua_KContext env)
+/* The stack of a script's coroutine: blame_call's slot, and the script's environment. */
+#define ENVIRONMENT 2
+
+static int file_returned(lua_State *lua, int status, lua_KContext context)
 {
-    (void)status;
-    define_handlers((struct loading *)task_of(lua), lua, (int)env);
+    (void)context;
+    if (blame_raised(lua, status))
+        return BLAME_RAISED;
+    define_handlers((struct loading *)task_of(lua), lua, ENVIRONMENT);
     return 0;
 }
 
 static int file_body(lua_State *lua)
 {
     struct loading *loading = (struct loading *)task_of(lua);
+    int status;
 
+    blame_open(lua);
     lua_newtable(lua);
     lua_createtable(lua, 0, 1);
     lua_pushglobaltable(lua);
     lua_setfield(lua, -2, "__index");
-    lua_setmetatable(lua, 1);
-    if (luaL_loadfilex(lua, loading->task.file, "t") != LUA_OK) {
-        loading->task.telling = TELL_BARE;
-        return lua_error(lua);
-    }
-    lua_pushvalue(lua, 1);
+    lua_setmetatable(lua, ENVIRONMENT);
+    status = luaL_loadfilex(lua, loading->task.file, "t");
+    if (blame_raised(lua, status))
+        return BLAME_RAISED;
+    lua_pushvalue(lua, ENVIRONMENT);
     lua_setupvalue(lua, -2, 1);
-    lua_callk(lua, 0, 0, 1, file_returned);
-    return file_returned(lua, LUA_OK, 1);
+    return blame_call(lua, 0, 0, file_returned);
 }
 
 /* ---- one function of spoa.at_start ---- */
@@ -117,20 +126,18 @@ void script_at_start(lua_State *lua)
 
 static int at_start_returned(lua_State *lua, int status, lua_KContext context)
 {
-    (void)lua;
-    (void)status;
     (void)context;
-    return 0;
+    return blame_raised(lua, status) ? BLAME_RAISED : 0;
 }
 
 static int at_start_body(lua_State *lua)
 {
     struct loading *loading = (struct loading *)task_of(lua);
 
+    blame_open(lua);
     lua_rawgeti(lua, LUA_REGISTRYINDEX, loading->at_start);
     lua_rawgeti(lua, -1, loading->nat_start);
-    lua_callk(lua, 0, 0, 0, at_start_returned);
-    return 0;
+    return blame_call(lua, 0, 0, at_start_returned);
 }
 
 /* ---- one after the other ---- */
@@ -139,49 +146,62 @@ static void load_ended(struct task *task, const struct task_report *report)
 {
     struct loading *loading = (struct loading *)task;
 
-    if (report->result != TASK_OK) {
-        /* Lua cuts long names; say the whole one in front then. */
-        if (strncmp(report->text, task->file, strlen(task->file)) == 0) {
-            load_fault(loading, report->text);
-        } else {
-            char *text = NULL;
+    char *text;
 
-            if (asprintf(&text, "%s: %s", task->file, report->text) < 0)
-                text = NULL;
-            load_fault(loading, text ? text : report->text);
-            free(text);
-        }
+    if (report->result == TASK_OK)
+        return;
+    /* Lua cuts long names; say the whole one in front then. */
+    if (strncmp(report->text, task->file, strlen(task->file)) == 0 ||
+        asprintf(&text, "%s: %s", task->file, report->text) < 0) {
+        load_fault(loading, report->text);
+        return;
     }
-    load_next(loading);
+    load_fault(loading, text);
+    free(text);
 }
 
 static void load_cancelled(struct task *task)
 {
-    (void)task; /* load_forget frees it */
+    ((struct loading *)task)->given_up = true;
+}
+
+/* load_forget frees it. */
+static void load_done(struct task *task)
+{
+    struct loading *loading = (struct loading *)task;
+
+    if (!loading->given_up)
+        load_next(loading);
 }
 
 static const struct task_kind file_kind = {
     .body = file_body,
     .ended = load_ended,
     .cancelled = load_cancelled,
-    .allowance = LOAD_ALLOWANCE,
+    .over = load_done,
+    .lane = LANE_LONG,
 };
 
 static const struct task_kind at_start_kind = {
     .body = at_start_body,
     .ended = load_ended,
     .cancelled = load_cancelled,
-    .allowance = LOAD_ALLOWANCE,
+    .over = load_done,
+    .lane = LANE_LONG,
 };
 
-static void load_task(struct loading *loading, const struct task_kind *kind)
+/* False when there is no memory to begin with. */
+static bool load_task(struct loading *loading, const struct task_kind *kind)
 {
-    bool gone;
+    struct task_limits limits = {budget_ticks(loading->script->options.cpu * LOAD_TIMES),
+                                 clock_after(clock_look(), LOAD_TIMEOUT)};
 
-    if (task_start(&loading->task, loading->script, kind, LOAD_TIMEOUT, &gone))
-        return;
-    load_fault(loading, "handler-memory is too small for the scripts");
-    load_next(loading);
+    if (!task_init(&loading->task, loading->script, kind, limits)) {
+        load_fault(loading, "handler-memory is too small for the scripts");
+        return false;
+    }
+    task_start(&loading->task);
+    return true;
 }
 
 /* True when there is one more, whose place is then known. */
@@ -217,8 +237,6 @@ static void load_over(struct loading *loading)
     script->options.limits = NULL;
     script->options.nfiles = script->options.npaths = script->options.nlimits = 0;
     load_forget(script);
-    if (done.over)
-        *done.over = true;
     done.loaded(done.context, script, done.faults == 0);
 }
 
@@ -226,22 +244,31 @@ static void load_next(struct loading *loading)
 {
     const struct script_options *options = &loading->script->options;
 
-    if (loading->file < options->nfiles) {
+    while (loading->file < options->nfiles) {
         loading->task.file = options->files[loading->file++];
         loading->task.line = 1;
-        load_task(loading, &file_kind);
-    } else if (next_at_start(loading)) {
-        load_task(loading, &at_start_kind);
-    } else {
-        load_over(loading);
+        if (load_task(loading, &file_kind))
+            return;
     }
+    if (!next_at_start(loading) || !load_task(loading, &at_start_kind))
+        load_over(loading);
 }
 
-bool load_start(struct script *script, bool starting, script_fault_fn *fault,
+/* A job, so that loaded is called from the loop even where there is nothing to load. */
+static void load_begin(struct job *job)
+{
+    struct loading *loading = (struct loading *)((char *)job - offsetof(struct loading, begin));
+
+    if (loading->faults)
+        load_over(loading); /* there is no state to load into */
+    else
+        load_next(loading);
+}
+
+void load_start(struct script *script, bool starting, const char *wrong, script_fault_fn *fault,
                 script_loaded_fn *loaded, void *context)
 {
     struct loading *loading = mem_zalloc(sizeof *loading);
-    bool over = false;
 
     script->loading = loading;
     loading->script = script;
@@ -250,18 +277,17 @@ bool load_start(struct script *script, bool starting, script_fault_fn *fault,
     loading->fault = fault;
     loading->loaded = loaded;
     loading->context = context;
-    loading->over = &over;
-    load_next(loading);
-    if (over)
-        return false;
-    loading->over = NULL;
-    return true;
+    if (wrong)
+        load_fault(loading, wrong);
+    job_init(&loading->begin, load_begin);
+    queue_add(script->queue, &loading->begin, LANE_LONG);
 }
 
 void load_forget(struct script *script)
 {
     if (!script->loading)
         return;
+    queue_remove(script->queue, &script->loading->begin);
     if (script->loading->at_start != LUA_NOREF)
         luaL_unref(script->lua, LUA_REGISTRYINDEX, script->loading->at_start);
     free(script->loading);

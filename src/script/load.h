@@ -6,8 +6,9 @@
 
 #include "script/script.h"
 
-/* See script_load.  False when loading is over already; the script may be gone then. */
-bool load_start(struct script *script, bool starting, script_fault_fn *fault,
+/* See script_load.  wrong: why the state could not be made, or NULL; then that is all that
+ * there is to tell. */
+void load_start(struct script *script, bool starting, const char *wrong, script_fault_fn *fault,
                 script_loaded_fn *loaded, void *context);
 
 /* The script ends; loading may not have come to its end. */

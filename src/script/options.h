@@ -33,6 +33,7 @@ struct script_options {
     size_t memory;           /* of the Lua heap */
     unsigned concurrency;    /* handlers that have not ended yet */
     double background_timeout;
+    double background_cpu; /* CPU time of a whole run */
     unsigned background_concurrency;
     enum action_scope default_scope;
     struct script_limit *limits;

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "script/api.h"
+#include "script/budget.h"
 #include "script/load.h"
 
 /* The sanitizers want to see every block, so their builds turn the pools off. */
@@ -24,13 +25,6 @@ struct script *script_of(lua_State *lua)
     script = lua_touserdata(lua, -1);
     lua_pop(lua, 1);
     return script;
-}
-
-double script_lag(const struct script *script)
-{
-    double lag = ev_time() - ev_now(script->loop);
-
-    return lag > 0 ? lag : 0; /* the clock was set back */
 }
 
 static void prepend(lua_State *lua, const char *field, const char *pattern)
@@ -98,45 +92,41 @@ static const char *script_open(struct script *script)
     if (!lua)
         return "handler-memory is too small for Lua itself";
     lua_atpanic(lua, panicked);
-    /* Every coroutine begins with a copy of this: no task owns it (task.c). */
-    *(void **)lua_getextraspace(lua) = NULL;
+    coroutine_own(lua, OWNER_NOBODY, NULL); /* every coroutine begins with a copy of this */
     lua_pushcfunction(lua, protected_open);
     lua_pushlightuserdata(lua, script);
     return lua_pcall(lua, 1, 0, 0) == LUA_OK ? NULL : lua_tostring(lua, -1);
 }
 
-struct script *script_load(struct ev_loop *loop, const struct script_options *options,
-                           bool starting, script_fault_fn *fault, script_loaded_fn *loaded,
-                           void *context)
+struct script *script_load(struct queue *queue, const struct script_options *options, bool starting,
+                           script_fault_fn *fault, script_loaded_fn *loaded, void *context)
 {
     struct script *script = mem_zalloc(sizeof *script);
-    const char *wrong;
 
-    script->loop = loop;
+    script->queue = queue;
     script->options = *options;
     script->metrics = options->metrics ? options->metrics : metrics_unseen();
     script->options.metrics = script->metrics;
+    script->ticks = budget_ticks(options->cpu);
     script->scratch = mem_alloc(SCRIPT_ROOM);
     heap_init(&script->heap, options->memory, HEAP_POOLED);
     task_pool_init(script);
     LIST_INIT(&script->invocations);
     LIST_INIT(&script->polls);
     background_init(script);
-    wrong = script_open(script);
-    if (!wrong)
-        return load_start(script, starting, fault, loaded, context) ? script : NULL;
-    fault(context, wrong);
-    loaded(context, script, false);
-    return NULL;
+    load_start(script, starting, script_open(script), fault, loaded, context);
+    return script;
 }
 
 static void script_free(struct script *script)
 {
     background_forget(script);
     load_forget(script);
-    task_pool_clear(script);
+    script->closing = true;
+    coroutine_pool_clear(script);
     invoke_pool_clear(script);
     log_limit_flush(&script->background.failures, LEVEL_ERR, "in the background");
+    log_limit_flush(&script->tasks.blockers, LEVEL_WARNING, "without waiting");
     if (script->lua) {
         handler_table_clear(&script->handlers);
         lua_close(script->lua);
@@ -146,25 +136,35 @@ static void script_free(struct script *script)
     free(script);
 }
 
-void script_left(struct script *script)
+static void script_let_go(struct script *script)
 {
-    if (script->retired && script->tasks.count == 0)
+    if (script->retired && script->holds == 0)
         script_free(script);
+}
+
+void script_release(struct script *script)
+{
+    script->holds--;
+    script_let_go(script);
+}
+
+bool script_is_busy(const struct script *script)
+{
+    return script->background.count > 0;
 }
 
 void script_retire(struct script *script)
 {
     script->retired = true;
     background_stop(script);
-    script_left(script);
+    script_let_go(script);
 }
 
 void script_stop(struct script *script)
 {
-    script->tasks.count++; /* so that it does not go away under us */
+    script->holds++; /* so that it does not go away under us */
     script_retire(script);
     background_forget(script);
-    task_cancel_all(script);
-    script->tasks.count--;
-    script_left(script);
+    task_end_all(script);
+    script_release(script);
 }

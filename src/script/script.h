@@ -9,7 +9,6 @@
 #ifndef SCRIPT_SCRIPT_H
 #define SCRIPT_SCRIPT_H
 
-#include <ev.h>
 #include <lua.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +20,9 @@
 #include "script/heap.h"
 #include "script/invoke.h"
 #include "script/options.h"
+#include "script/queue.h"
 #include "script/task.h"
+#include "script/wait.h"
 
 /* The most bytes of actions that a message can give: as long as the longest frame. */
 #define SCRIPT_ROOM (1024 * 1024)
@@ -29,20 +30,23 @@
 struct loading;
 
 struct script {
-    struct ev_loop *loop;
+    struct queue *queue;
     struct script_options options; /* a copy; its lists are only there while loading */
     struct metrics *metrics;
     struct heap heap;
     lua_State *lua;
     struct handler_table handlers;
     struct task_pool tasks;
+    struct coroutine_pool coroutines;
+    unsigned ticks;                 /* of CPU time between two waits: handler-cpu */
+    unsigned holds;                 /* what must be over before it may be freed */
     struct invoke_list invocations; /* unused ones */
     struct background_pool background;
     LIST_HEAD(, poll) polls; /* see api_poll.c */
     uint8_t *scratch;        /* SCRIPT_ROOM, where results are encoded, one task at a time */
     struct loading *loading; /* until all scripts have run */
-    unsigned long beats;     /* see invoke.c */
-    bool retired;
+    bool retired;            /* frees itself with its last hold */
+    bool closing;            /* finalizers run for the last time: nothing may be started */
 };
 
 /* Told of each error in the scripts: "FILE:LINE: what".  The text is there for the call. */
@@ -54,13 +58,12 @@ typedef void script_loaded_fn(void *context, struct script *script, bool good);
 
 /*
  * Makes the state and runs options->files in order, all of them even if one fails, and then,
- * with `starting`, what spoa.at_start asked for.  loaded is called before this returns, which
- * is then NULL, or later from the loop.  options and its lists must live until then.  What is
- * returned may be given up before (script_stop): loaded is not called then.
+ * with `starting`, what spoa.at_start asked for.  loaded is called from the loop, later.
+ * options and its lists must live until then.  What is returned may be given up before
+ * (script_stop): loaded is not called then.  budget_open comes before this.
  */
-struct script *script_load(struct ev_loop *loop, const struct script_options *options,
-                           bool starting, script_fault_fn *fault, script_loaded_fn *loaded,
-                           void *context);
+struct script *script_load(struct queue *queue, const struct script_options *options, bool starting,
+                           script_fault_fn *fault, script_loaded_fn *loaded, void *context);
 
 /* Leaves the function on top of lua's stack for when all scripts have run (spoa.at_start).
  * Raises when they have. */
@@ -69,18 +72,18 @@ void script_at_start(lua_State *lua);
 /* The script that a Lua state, or a coroutine in it, belongs to. */
 struct script *script_of(lua_State *lua);
 
-/* Seconds that have passed since the loop last looked at its clock, from which its timers
- * count: what a handler has computed before it waits is no part of its wait. */
-double script_lag(const struct script *script);
-
 /* No more messages are started; the script frees itself when the last task has ended, maybe
  * now. */
 void script_retire(struct script *script);
 
-/* The same, but now: whatever is still running is cancelled. */
+/* The same, but now: whatever is still running is cancelled.  From the loop, never within a
+ * task of the script's own. */
 void script_stop(struct script *script);
 
-/* For tasks: one has ended. */
-void script_left(struct script *script);
+/* Whether functions of spoa.after are running, or have yet to. */
+bool script_is_busy(const struct script *script);
+
+/* A hold is given up: with the last one a script that is retired is gone. */
+void script_release(struct script *script);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "script/task.h"
+#include "script/wait.h"
 
 #define CLASS_IN 1
 /* An answer of more bytes is not kept. */

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "script/task.h"
+#include "script/wait.h"
 
 /* Transfers that ended and are kept: one is some 10 KiB, and what BODY_KEEP allows. */
 #define UNUSED_MAX 64

@@ -160,7 +160,7 @@ static struct redis_conn *connection_new(lua_State *lua, const struct options *o
 
     memset(conn, 0, sizeof *conn);
     luaL_setmetatable(lua, CONNECTION);
-    redis_conn_open(conn, script_of(lua)->loop, lua_tostring(lua, -3));
+    redis_conn_open(conn, script_of(lua)->queue->loop, lua_tostring(lua, -3));
     greeting = lua_tolstring(lua, -2, &len);
     conn->greeting = mem_strndup(greeting, len);
     conn->greeting_len = len;

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "script/task.h"
+#include "script/wait.h"
 
 struct redis_slot {
     TAILQ_ENTRY(redis_slot) entry;

@@ -56,7 +56,7 @@ static inline void desk_begin(struct desk *desk)
     log_set_level((enum log_level)(LEVEL_ERR - 1)); /* what goes wrong here does on purpose */
     *metrics_unseen() = (struct metrics){0};
     stage_begin(&desk->stage);
-    desk->agent = agent_new(desk->stage.loop, &desk->options, desk->stage.script);
+    desk->agent = agent_new(&desk->stage.queue, &desk->options, desk->stage.script);
 }
 
 static inline void desk_open(struct desk *desk, const char *source)
@@ -308,7 +308,7 @@ static inline const char *peer_next(struct peer *peer)
         if (peer_read(peer))
             continue;
         ev_io_start(loop, &peer->readable);
-        stage_turn(loop);
+        stage_turn(&peer->desk->stage);
         ev_io_stop(loop, &peer->readable);
     }
     return text;

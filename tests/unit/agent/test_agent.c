@@ -120,9 +120,10 @@ static struct script *load_second(struct desk *desk)
                        "function only_new() return { ['txn.v'] = 'only new' } end\n");
     desk->stage.options.files = &path;
     desk->stage.options.nfiles = 1;
-    script_load(desk->stage.loop, &desk->stage.options, true, stage_fault, second_loaded, &script);
+    script_load(&desk->stage.queue, &desk->stage.options, true, stage_fault, second_loaded,
+                &script);
     while (!script)
-        stage_turn(desk->stage.loop);
+        stage_turn(&desk->stage);
     stage_forget_files(&desk->stage);
     return script;
 }

@@ -111,7 +111,7 @@ START_TEST(actions_in_message_order)
     peer_notify(&peer, 1, 1, "late:1 same:2 one late:3 same:4");
     while (frame_get(peer.in + peer.used, peer.len - peer.used, 16384, &frame, &used) != FRAME_OK) {
         ev_io_start(desk.stage.loop, &peer.readable);
-        stage_turn(desk.stage.loop);
+        stage_turn(&desk.stage);
         ev_io_stop(desk.stage.loop, &peer.readable);
         peer_read(&peer);
     }
@@ -245,7 +245,7 @@ START_TEST(biggest_reply)
     peer_notify(&peer, 1, 1, messages);
     while (peer.len < 4 + 16383) {
         ev_io_start(desk.stage.loop, &peer.readable);
-        stage_turn(desk.stage.loop);
+        stage_turn(&desk.stage);
         ev_io_stop(desk.stage.loop, &peer.readable);
         peer_read(&peer);
     }
@@ -443,7 +443,7 @@ START_TEST(after_the_ack)
     peer_notify(&peer, 1, 1, "then_after one then_after");
     peer_expect(&peer, "ACK 1/1: set-var txn.one int64 1");
     while (global_of(&desk, "after") < 2)
-        stage_turn(desk.stage.loop);
+        stage_turn(&desk.stage);
     peer_notify(&peer, 2, 1, "then_after then_after:1000");
     peer_silent(&peer);
     ck_assert_int_eq(global_of(&desk, "after"), 2);

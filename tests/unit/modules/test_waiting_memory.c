@@ -235,7 +235,7 @@ static void module_prepare(struct stage *stage, struct server *server, const str
     *strrchr(source, '/') = '\0';
     snprintf(pattern, sizeof pattern, "%.4000s/../modules/?.so", source);
     stage_init(stage);
-    ck_assert(budget_open(10, task_expired));
+    ck_assert(budget_open(wait_expired));
     server_open(server, stage->loop, module->type, module->answer);
     stage->options.paths = &path;
     stage->options.npaths = 1;
@@ -259,7 +259,7 @@ static void check_asking(const struct module *module, bool on)
     lua_setallocf(stage.script->lua, faulty_alloc, &faulty);
     do {
         if (n % 2)
-            task_pool_clear(stage.script);
+            coroutine_pool_clear(stage.script);
         faulty_from(&faulty, ++n, on);
         stage_run(&stage, &outcome, "ask", NO_ARGS);
         reached = faulty_reached(&faulty);

@@ -27,6 +27,7 @@
 
 struct stage {
     struct ev_loop *loop;
+    struct queue queue;
     struct script_options options;
     struct script *script;
     bool loaded;
@@ -154,6 +155,7 @@ static inline void stage_init(struct stage *stage)
                     .memory = 16u << 20,
                     .concurrency = 1000,
                     .background_timeout = 600,
+                    .background_cpu = 600,
                     .background_concurrency = 1000,
                     .default_scope = SCOPE_PROC},
         .context = {.subject = {.peer = "127.0.0.1:4321",
@@ -163,6 +165,7 @@ static inline void stage_init(struct stage *stage)
         .room = 4096,
         .folder = "/tmp/spoa-lua-unit-XXXXXX",
     };
+    queue_open(&stage->queue, stage->loop);
     ck_assert_ptr_nonnull(mkdtemp(stage->folder));
 }
 
@@ -233,7 +236,7 @@ static inline void stage_loaded(void *context, struct script *script, bool good)
         script_stop(script);
 }
 
-static inline void stage_turn(struct ev_loop *loop);
+static inline void stage_turn(struct stage *stage);
 
 /* stage_load for who loads the files more than once, and forgets them at the end. */
 static inline struct script *stage_load_again(struct stage *stage)
@@ -241,9 +244,9 @@ static inline struct script *stage_load_again(struct stage *stage)
     stage->loaded = false;
     stage->nfaults = 0;
     stage->faults[0] = '\0';
-    script_load(stage->loop, &stage->options, true, stage_fault, stage_loaded, stage);
+    script_load(&stage->queue, &stage->options, true, stage_fault, stage_loaded, stage);
     while (!stage->loaded)
-        stage_turn(stage->loop);
+        stage_turn(stage);
     return stage->script;
 }
 
@@ -264,7 +267,7 @@ static inline void stage_prepare(struct stage *stage, const char *source)
 
 static inline void stage_begin(struct stage *stage)
 {
-    ck_assert(budget_open(stage->options.cpu, task_expired));
+    ck_assert(budget_open(wait_expired));
     ck_assert_msg(stage_load(stage) != NULL, "%s", stage->faults);
 }
 
@@ -280,8 +283,11 @@ static inline void stage_close(struct stage *stage)
 {
     if (stage->script) {
         ck_assert_uint_eq(stage->script->tasks.count, 0);
+        while (stage->script->holds > 0)
+            stage_turn(stage);
         script_retire(stage->script);
     }
+    queue_close(&stage->queue);
     budget_close();
     ev_loop_destroy(stage->loop);
 }
@@ -352,6 +358,7 @@ static inline struct task *stage_start(struct stage *stage, struct outcome *outc
     struct invoke_call call = {
         .message = &message,
         .context = &stage->context,
+        .since = clock_look(),
         .room = stage->room,
         .done = stage_done,
         .owner = outcome,
@@ -373,7 +380,6 @@ static inline struct task *stage_start(struct stage *stage, struct outcome *outc
     call.handler = handler_find(&stage->script->handlers, message.name, &first);
     ck_assert_msg(call.handler != NULL, "no handler for %s", name);
     *outcome = (struct outcome){.stage = stage, .script = stage->script};
-    ev_now_update(stage->loop); /* as when the loop has just brought a NOTIFY */
     task = invoke_start(stage->script, &call);
     free(bytes);
     ck_assert_uint_eq(outcome->calls, task ? 0 : 1);
@@ -388,22 +394,37 @@ static inline void stage_impatient(struct ev_loop *loop, ev_timer *timer, int ev
 }
 
 /* One turn of the loop, which blocks until something happens. */
-static inline void stage_turn(struct ev_loop *loop)
+static inline void stage_turn(struct stage *stage)
 {
+    struct ev_loop *loop = stage->loop;
     ev_timer patience;
 
     ev_timer_init(&patience, stage_impatient, STAGE_PATIENCE, 0);
     ev_now_update(loop);
     ev_timer_start(loop, &patience);
-    ev_run(loop, EVRUN_ONCE);
+    queue_wait(&stage->queue);
     ck_assert_msg(ev_is_active(&patience), "nothing happened for %g seconds", STAGE_PATIENCE);
     ev_timer_stop(loop, &patience);
+}
+
+/* What has been cancelled, or stopped, is closed in turns of its own. */
+static inline void stage_settle(struct stage *stage)
+{
+    while (stage->script && !LIST_EMPTY(&stage->script->tasks.ending))
+        stage_turn(stage);
+}
+
+static inline void stage_cancel(struct stage *stage, struct task *task)
+{
+    task_cancel(task);
+    stage_settle(stage);
 }
 
 static inline void stage_wait(struct stage *stage, const struct outcome *outcome)
 {
     while (outcome->calls == 0)
-        stage_turn(stage->loop);
+        stage_turn(stage);
+    stage_settle(stage);
     ck_assert_uint_eq(outcome->calls, 1);
     ck_assert_uint_eq(outcome->slot, 3);
 }

@@ -194,7 +194,7 @@ START_TEST(others_wait_for_the_first)
     for (int i = 0; i < ALL; i++)
         ck_assert_ptr_nonnull(start_get(&stage, &outcomes[i], "m"));
     for (int i = 0; i < 3; i++)
-        stage_turn(stage.loop);
+        stage_turn(&stage);
     stage_expect(&stage, "release", NO_ARGS, "ok");
     expect_end(&stage, &outcomes[0], "ok set-var txn.m str whole; set-var txn.more str :preload:");
     for (int i = 1; i < ALL; i++)
@@ -249,10 +249,10 @@ START_TEST(the_next_loads_it_when_the_first_is_cancelled)
     first = start_get(&stage, &outcomes[0], "m");
     start_get(&stage, &outcomes[1], "m");
     start_get(&stage, &outcomes[2], "m");
-    stage_turn(stage.loop);
-    task_cancel(first);
+    stage_turn(&stage);
+    stage_cancel(&stage, first);
     for (int i = 0; i < 3; i++)
-        stage_turn(stage.loop);
+        stage_turn(&stage);
     ck_assert_str_eq(stage_eval(&stage, "runs.m"), "2");
     stage_expect(&stage, "release", NO_ARGS, "ok");
     stage_wait(&stage, &outcomes[1]);
@@ -273,7 +273,7 @@ START_TEST(who_waits_is_cancelled)
     begin(&stage, "module('m', function() return 4 end)\n");
     start_get(&stage, &first, "m");
     waiting = start_get(&stage, &other, "m");
-    task_cancel(waiting);
+    stage_cancel(&stage, waiting);
     stage_expect(&stage, "release", NO_ARGS, "ok");
     expect_end(&stage, &first, "ok set-var txn.m str 4; set-var txn.more str :preload:");
     stage_close(&stage);
@@ -387,7 +387,7 @@ START_TEST(circle_of_two_tasks)
                   "module('b', function() return require 'a' end)\n");
     start_get(&stage, &a, "a");
     start_get(&stage, &b, "b");
-    stage_turn(stage.loop);
+    stage_turn(&stage);
     stage_expect(&stage, "release", NO_ARGS, "ok");
     stage_wait(&stage, &a);
     stage_wait(&stage, &b);

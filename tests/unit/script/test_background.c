@@ -5,7 +5,7 @@
 static void until(struct stage *stage, const char *name, const char *expected)
 {
     while (strcmp(stage_play(stage, name, NO_ARGS), expected) != 0)
-        stage_turn(stage->loop);
+        stage_turn(stage);
 }
 
 START_TEST(after_begins_when_the_message_is_answered)
@@ -45,7 +45,7 @@ START_TEST(after_runs_after_a_failure_but_not_after_a_cancel)
     until(&stage, "look", "ok set-var txn.n int64 1");
     task = stage_start(&stage, &outcome, "waits", NO_ARGS);
     ck_assert_uint_eq(stage.script->background.count, 1);
-    task_cancel(task);
+    stage_cancel(&stage, task);
     ck_assert_uint_eq(stage.script->background.count, 0);
     stage_expect(&stage, "look", NO_ARGS, "ok set-var txn.n int64 1");
     stage_close(&stage);
@@ -118,7 +118,7 @@ START_TEST(a_start_that_fails_is_a_fault)
 
     stage_prepare(&stage,
                   "spoa.at_start(function()\n  spoa.sleep(0.001)\n  error('no cache')\nend)");
-    ck_assert(budget_open(stage.options.cpu, task_expired));
+    ck_assert(budget_open(wait_expired));
     ck_assert_ptr_null(stage_load(&stage));
     ck_assert_uint_eq(stage.nfaults, 1);
     ck_assert_msg(strstr(stage.faults, "h.lua:3: no cache") != NULL, "%s", stage.faults);
@@ -139,7 +139,7 @@ START_TEST(stop)
                "  spoa.all(function() spoa.sleep(1000) end, function() spoa.sleep(1000) end) end");
     background_serve(stage.script);
     stage_expect(&stage, "f", NO_ARGS, "ok");
-    stage_turn(stage.loop);
+    stage_turn(&stage);
     stage_expect(&stage, "f", NO_ARGS, "ok");
     ck_assert_ptr_nonnull(stage_start(&stage, &outcome, "g", NO_ARGS));
     script_stop(stage.script);

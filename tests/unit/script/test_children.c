@@ -88,7 +88,9 @@ START_TEST(children_are_cancelled_with_their_parent)
                "function f() spoa.all(long, long, function() spoa.spawn(long):wait() end) end");
     task = stage_start(&stage, &outcome, "f", NO_ARGS);
     ck_assert_ptr_nonnull(task);
-    task_cancel(task);
+    while (stage.script->tasks.count < 5 || !TAILQ_EMPTY(&stage.queue.lanes[LANE_SHORT].jobs))
+        stage_turn(&stage);
+    stage_cancel(&stage, task);
     ck_assert_uint_eq(outcome.calls, 0);
     stage_expect(&stage, "count", NO_ARGS, "ok set-var txn.n int64 3");
     stage_close(&stage);
@@ -208,7 +210,7 @@ START_TEST(waiting_under_a_callback_is_refused)
     stage_open(&stage, "function f() local t = spoa.spawn(function() end)\n"
                        "  table.sort({ 1, 2 }, function() t:wait() end) end");
     stage_expect(&stage, "f", NO_ARGS,
-                 "error h.lua:2: cannot wait here: a C function (table.sort, string.gsub, require "
+                 "error h.lua:2: cannot wait here: a C function (table.sort, string.gsub "
                  "...) is calling back; wait before or after it");
     stage_close(&stage);
 }

@@ -122,7 +122,7 @@ START_TEST(what_does_not_wait_is_as_in_lua)
     stage.options.cpu = 10;
     stage.options.memory = 512u << 20;
     stage_script(&stage, "h.lua", source);
-    ck_assert(budget_open(stage.options.cpu, task_expired));
+    ck_assert(budget_open(wait_expired));
     ck_assert_msg(stage_load(&stage) != NULL, "%s", stage.faults);
     free(source);
     stage_run(&stage, &outcome, "run", NO_ARGS);
@@ -227,7 +227,7 @@ START_TEST(cancel_closes_from_the_inside)
     stage_open(&stage, layered);
     task = stage_start(&stage, &outcome, "f", NO_ARGS);
     ck_assert_ptr_nonnull(task);
-    task_cancel(task);
+    stage_cancel(&stage, task);
     ck_assert_uint_eq(outcome.calls, 0);
     ck_assert_str_eq(stage_eval(&stage, "closed"), "dcba");
     stage_close(&stage);
@@ -304,7 +304,7 @@ START_TEST(coroutine_of_a_cancelled_handler_is_dead)
                        "end");
     task = stage_start(&stage, &outcome, "wait", NO_ARGS);
     ck_assert_ptr_nonnull(task);
-    task_cancel(task);
+    stage_cancel(&stage, task);
     stage_expect(&stage, "look", NO_ARGS,
                  "ok set-var txn.status str dead; "
                  "set-var txn.why str cannot resume dead coroutine");
@@ -417,7 +417,7 @@ START_TEST(wait_refused_two_layers_down)
         struct task *task = stage_start(&stage, &outcome, "f", NO_ARGS);
 
         ck_assert_ptr_nonnull(task);
-        task_cancel(task);
+        stage_cancel(&stage, task);
     }
     ck_assert_str_eq(stage_eval(&stage, "closed"), "im-oim-oim-o");
     stage_close(&stage);
@@ -503,7 +503,7 @@ START_TEST(closing_cannot_wait)
                        "end");
     task = stage_start(&stage, &outcome, "f", NO_ARGS);
     ck_assert_ptr_nonnull(task);
-    task_cancel(task);
+    stage_cancel(&stage, task);
     ck_assert_uint_eq(outcome.calls, 0);
     ck_assert_str_eq(stage_eval(&stage, "order"), "wxyz");
     stage_close(&stage);

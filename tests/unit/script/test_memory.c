@@ -98,14 +98,14 @@ static void check_faults(const struct ending *ending, bool on)
     ck_assert_int_eq(outcome.result, ending->result);
     snprintf(expected, sizeof expected, "%s", stage_says(&stage, &outcome));
     while (stage.script->tasks.count)
-        stage_turn(stage.loop);
+        stage_turn(&stage);
 
     faulty.alloc = lua_getallocf(stage.script->lua, &faulty.heap);
     lua_setallocf(stage.script->lua, faulty_alloc, &faulty);
     do {
         /* As in a script's first message: nothing is kept from the one before. */
         if (n % 2)
-            task_pool_clear(stage.script);
+            coroutine_pool_clear(stage.script);
         faulty_from(&faulty, ++n, on);
         run(&stage, &outcome, ending->name);
         ck_assert_msg(outcome.result == TASK_MEMORY || outcome.result == TASK_ERROR ||
@@ -122,7 +122,7 @@ static void check_faults(const struct ending *ending, bool on)
 
         /* What is left of spoa.after has its own end. */
         while (stage.script->tasks.count)
-            stage_turn(stage.loop);
+            stage_turn(&stage);
         faulty_from(&faulty, 0, false);
         run(&stage, &outcome, "fine");
         ck_assert_int_eq(outcome.result, TASK_OK);
@@ -135,7 +135,7 @@ static void check_faults(const struct ending *ending, bool on)
     lua_setallocf(stage.script->lua, faulty.alloc, faulty.heap);
     run(&stage, &outcome, ending->name);
     while (stage.script->tasks.count)
-        stage_turn(stage.loop);
+        stage_turn(&stage);
     ck_assert_int_eq(outcome.result, ending->result);
     if (outcome.result == TASK_OK)
         ck_assert_str_eq(stage_says(&stage, &outcome), expected);
@@ -178,7 +178,7 @@ START_TEST(cancel_without_memory)
 
         ck_assert_ptr_nonnull(task);
         faulty_from(&faulty, 1, true);
-        task_cancel(task);
+        stage_cancel(&stage, task);
         ck_assert_uint_eq(outcome.calls, 0);
         faulty_from(&faulty, 0, false);
         run(&stage, &outcome, "fine");
@@ -224,7 +224,7 @@ static void check_loading(const char *second, bool on)
     struct stage stage;
 
     stage_init(&stage);
-    ck_assert(budget_open(10, task_expired));
+    ck_assert(budget_open(wait_expired));
     stage_script(&stage, "first.lua", first_script);
     stage_script(&stage, "second.lua", second);
     total = load_faulty(&stage, 0, false);
@@ -271,7 +271,7 @@ START_TEST(loading_into_any_limit)
     bool loaded;
 
     stage_init(&stage);
-    ck_assert(budget_open(10, task_expired));
+    ck_assert(budget_open(wait_expired));
     stage_script(&stage, "first.lua", first_script);
     stage_script(&stage, "second.lua", good_script);
     do {
@@ -299,7 +299,7 @@ static void check_bomb(const char *source)
     stage_init(&stage);
     stage.options.memory = 1u << 20;
     stage.options.cpu = 60;
-    ck_assert(budget_open(stage.options.cpu, task_expired));
+    ck_assert(budget_open(wait_expired));
     stage_script(&stage, "h.lua", all);
     free(all);
     ck_assert_msg(stage_load(&stage) != NULL, "%s", stage.faults);
@@ -374,7 +374,7 @@ START_TEST(bomb_beside_a_handler_that_waits)
     stage_init(&stage);
     stage.options.memory = 1u << 20;
     stage.options.cpu = 60;
-    ck_assert(budget_open(stage.options.cpu, task_expired));
+    ck_assert(budget_open(wait_expired));
     stage_script(&stage, "h.lua",
                  "function wait()\n"
                  "  local t = { ('x'):rep(1000) }\n"

@@ -4,7 +4,7 @@
 
 static void load_all(struct stage *stage)
 {
-    ck_assert(budget_open(stage->options.cpu, task_expired));
+    ck_assert(budget_open(wait_expired));
     stage_load(stage);
 }
 
@@ -121,7 +121,7 @@ START_TEST(very_many_errors)
     stage.npaths = 0;
     stage.options.files = files;
     stage.options.nfiles = MANY;
-    ck_assert(budget_open(stage.options.cpu, task_expired));
+    ck_assert(budget_open(wait_expired));
     ck_assert_ptr_null(stage_load_again(&stage));
     ck_assert_uint_eq(stage.nfaults, MANY);
     for (int i = 0; i < MANY; i++) {
@@ -407,7 +407,7 @@ START_TEST(retired_then_cancelled)
     ck_assert_ptr_nonnull(task);
     script_retire(stage.script);
     stage.script = NULL;
-    task_cancel(task);
+    stage_cancel(&stage, task);
     ck_assert_uint_eq(outcome.calls, 0);
     stage_close(&stage);
 }

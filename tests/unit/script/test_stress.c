@@ -98,12 +98,12 @@ static void check_seeds(int from, int to, double timeout)
             ev_run(stage.loop, EVRUN_NOWAIT);
         for (int i = 0; i < AT_ONCE; i++) {
             if (tasks[i] && outcomes[i].calls == 0 && rand() % 2) {
-                task_cancel(tasks[i]);
+                stage_cancel(&stage, tasks[i]);
                 ck_assert_uint_eq(outcomes[i].calls, 0);
             }
         }
         while (stage.script->tasks.count)
-            stage_turn(stage.loop);
+            stage_turn(&stage);
         for (int i = 0; i < AT_ONCE; i++)
             check_done(&outcomes[i], seed + i);
     }

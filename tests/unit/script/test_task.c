@@ -46,7 +46,7 @@ START_TEST(returns)
     stage_expect(&stage, "f", ARGS({"a", INT(1)}), "ok set-var txn.a int64 1");
     stage_expect(&stage, "f", ARGS({"a", STR("x")}), "ok set-var txn.a str x");
     /* One coroutine serves them all. */
-    ck_assert_uint_eq(stage.script->tasks.nunused, 1);
+    ck_assert_uint_eq(stage.script->coroutines.nunused, 1);
     ck_assert_uint_eq(stage.script->tasks.count, 0);
     stage_close(&stage);
 }
@@ -252,7 +252,7 @@ START_TEST(many_wait_at_once)
         ck_assert_str_eq(stage_says(&stage, &outcomes[i]), expected);
     }
     ck_assert_uint_eq(forever.calls, 0);
-    task_cancel(task);
+    stage_cancel(&stage, task);
     stage_close(&stage);
 }
 END_TEST
@@ -316,7 +316,7 @@ START_TEST(cancel)
         struct task *task = stage_start(&stage, &outcome, "f", NO_ARGS);
 
         ck_assert_ptr_nonnull(task);
-        task_cancel(task);
+        stage_cancel(&stage, task);
         ck_assert_uint_eq(outcome.calls, 0);
         ck_assert_uint_eq(stage.script->tasks.count, 0);
         stage_expect(&stage, "ok", NO_ARGS, "ok set-var txn.ok int64 1");
@@ -352,14 +352,14 @@ START_TEST(concurrency)
         ck_assert_ptr_null(stage_start(&stage, &outcome, "wait", NO_ARGS));
         ck_assert_int_eq(outcome.result, TASK_BUSY);
     }
-    task_cancel(tasks[1]);
+    stage_cancel(&stage, tasks[1]);
     stage_expect(&stage, "ok", NO_ARGS, "ok set-var txn.ok int64 1");
     tasks[1] = stage_start(&stage, &waiting[1], "wait", NO_ARGS);
     ck_assert_ptr_nonnull(tasks[1]);
     stage_run(&stage, &outcome, "ok", NO_ARGS);
     ck_assert_int_eq(outcome.result, TASK_BUSY);
     for (int i = 0; i < 3; i++)
-        task_cancel(tasks[i]);
+        stage_cancel(&stage, tasks[i]);
     stage_close(&stage);
 }
 END_TEST
@@ -386,7 +386,7 @@ START_TEST(concurrency_of_one_handler)
         stage_run(&stage, &outcome, "few", NO_ARGS);
         ck_assert_int_eq(outcome.result, TASK_BUSY);
         stage_expect(&stage, "ok", NO_ARGS, "ok set-var txn.ok int64 1");
-        task_cancel(task);
+        stage_cancel(&stage, task);
     }
     stage_close(&stage);
 }

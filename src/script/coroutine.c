@@ -1,0 +1,113 @@
+#include "script/coroutine.h"
+
+#include <lauxlib.h>
+#include <stdint.h>
+
+#include "script/budget.h"
+#include "script/script.h"
+
+/* Coroutines that close one another: Lua 5.4.4 counts C calls of each alone, and would let
+ * them use up the C stack together. */
+#define CLOSING_MAX 100
+
+#define KIND_MASK ((uintptr_t)7)
+
+/* Where Lua keeps it: the pointer, which is aligned, with the kind in its lowest bits. */
+static uintptr_t *place_of(lua_State *coroutine)
+{
+    return lua_getextraspace(coroutine);
+}
+
+struct owner coroutine_owner(lua_State *coroutine)
+{
+    uintptr_t place = *place_of(coroutine);
+
+    if (place)
+        return (struct owner){(enum owner_kind)(place & KIND_MASK), (void *)(place & ~KIND_MASK)};
+    if (!lua_pushthread(coroutine)) {
+        lua_pop(coroutine, 1);
+        return (struct owner){OWNER_NOBODY, NULL};
+    }
+    lua_pop(coroutine, 1);
+    return (struct owner){OWNER_MAIN, NULL};
+}
+
+void coroutine_own(lua_State *coroutine, enum owner_kind kind, void *by)
+{
+    *place_of(coroutine) = (uintptr_t)by | (uintptr_t)kind;
+}
+
+static int protected_thread(lua_State *lua)
+{
+    struct coroutine *made = lua_touserdata(lua, 1);
+    lua_State *coroutine = lua_newthread(lua);
+
+    coroutine_own(coroutine, OWNER_POOL, NULL); /* a finalizer may see it from here on */
+    made->anchor = luaL_ref(lua, LUA_REGISTRYINDEX);
+    made->lua = coroutine;
+    return 0;
+}
+
+bool coroutine_get(struct script *script, struct coroutine *coroutine, void *task)
+{
+    struct coroutine_pool *pool = &script->coroutines;
+
+    if (pool->nunused) {
+        *coroutine = pool->unused[--pool->nunused];
+    } else {
+        coroutine->lua = NULL;
+        lua_pushcfunction(script->lua, protected_thread);
+        lua_pushlightuserdata(script->lua, coroutine);
+        if (lua_pcall(script->lua, 1, 0, 0) != LUA_OK) {
+            lua_pop(script->lua, 1);
+            coroutine->lua = NULL;
+            return false;
+        }
+    }
+    coroutine_own(coroutine->lua, OWNER_TASK, task);
+    return true;
+}
+
+void coroutine_drop(struct script *script, struct coroutine *coroutine)
+{
+    coroutine_own(coroutine->lua, OWNER_NOBODY, NULL);
+    luaL_unref(script->lua, LUA_REGISTRYINDEX, coroutine->anchor);
+    coroutine->lua = NULL;
+}
+
+void coroutine_put(struct script *script, struct coroutine *coroutine)
+{
+    struct coroutine_pool *pool = &script->coroutines;
+
+    if (pool->nunused == COROUTINE_POOL_MAX) {
+        coroutine_drop(script, coroutine);
+        return;
+    }
+    lua_settop(coroutine->lua, 0);
+    coroutine_own(coroutine->lua, OWNER_POOL, NULL);
+    pool->unused[pool->nunused++] = *coroutine;
+    coroutine->lua = NULL;
+}
+
+int coroutine_close(lua_State *coroutine, bool unstoppable)
+{
+    static unsigned depth;
+    int status = lua_status(coroutine);
+    bool failed = status != LUA_OK && status != LUA_YIELD;
+
+    if ((failed && unstoppable) || depth == CLOSING_MAX)
+        return status;
+    coroutine_own(coroutine, OWNER_CLOSING, NULL);
+    budget_switch(coroutine);
+    depth++;
+    status = lua_resetthread(coroutine);
+    depth--;
+    coroutine_own(coroutine, OWNER_NOBODY, NULL);
+    return status;
+}
+
+void coroutine_pool_clear(struct script *script)
+{
+    while (script->coroutines.nunused)
+        coroutine_drop(script, &script->coroutines.unused[--script->coroutines.nunused]);
+}
