@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* A read takes what is there up to a block.  Only connections with half a frame keep one,
@@ -120,7 +121,7 @@ void agent_drain(struct agent *agent, void (*drained)(void *context), void *cont
     agent->drained = drained;
     agent->drained_context = context;
     LIST_FOREACH (conn, &agent->conns, entry)
-        conn_drain(conn);
+        conn_mark_dirty(conn);
 }
 
 void agent_free(struct agent *agent)

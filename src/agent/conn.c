@@ -43,7 +43,7 @@ static void conn_arm(struct conn *conn)
     patience_arm(conn);
 }
 
-static void conn_mark_dirty(struct conn *conn)
+void conn_mark_dirty(struct conn *conn)
 {
     if (conn->dirty)
         return;
@@ -270,16 +270,19 @@ static void conn_writable(struct ev_loop *loop, ev_io *io, int events)
 /* False when the connection is lost. */
 static bool conn_send(struct conn *conn)
 {
-    ssize_t sent;
+    size_t may;
 
-    if (conn->blocked || buf_len(&conn->out) == 0)
-        return true;
-    sent = buf_flush(&conn->out, conn->fd);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR)
-        return false;
-    conn->blocked = buf_len(&conn->out) != 0;
-    if (sent > 0)
+    while (!conn->blocked && (may = unread_allowance(conn)) > 0) {
+        ssize_t sent = buf_send(&conn->out, conn->fd, may);
+
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
+            return false;
+        conn->blocked = sent < (ssize_t)may;
+        if (sent <= 0)
+            break;
+        unread_sent(conn, (size_t)sent);
         patience_renew(conn);
+    }
     return true;
 }
 
@@ -311,11 +314,6 @@ void conn_answered(struct conn *conn)
     conn_mark_dirty(conn);
 }
 
-void conn_drain(struct conn *conn)
-{
-    conn_mark_dirty(conn);
-}
-
 /* ---- coming and going ---- */
 
 void conn_open(struct agent *agent, int fd, const char *peer)
@@ -336,6 +334,7 @@ void conn_open(struct agent *agent, int fd, const char *peer)
     ev_io_init(&conn->reader, conn_readable, fd, EV_READ);
     ev_io_init(&conn->writer, conn_writable, fd, EV_WRITE);
     patience_init(conn);
+    unread_init(conn);
     conn->reader.data = conn->writer.data = conn;
     LIST_INSERT_HEAD(&agent->conns, conn, entry);
     agent->nconns++;
@@ -353,6 +352,7 @@ void conn_close(struct conn *conn)
     ev_io_stop(agent->loop, &conn->writer);
     patience_renew(conn);
     queue_remove(agent->queue, &conn->job);
+    unread_clear(conn);
     if (conn->dirty)
         LIST_REMOVE(conn, dirty_entry);
     LIST_REMOVE(conn, entry);

@@ -16,6 +16,7 @@
 #include "agent/exchange.h"
 #include "agent/fragments.h"
 #include "agent/patience.h"
+#include "agent/unread.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "spop/disconnect.h"
@@ -49,6 +50,7 @@ struct conn {
     size_t need; /* bytes in all that the frame at the head of `in` takes */
     ev_io reader, writer;
     struct patience patience;
+    struct unread unread;
     struct fragments fragments;
     struct exchange_list exchanges;
     unsigned pending; /* how many they are */
@@ -87,7 +89,7 @@ void conn_refuse(struct conn *conn, enum status status);
 /* The agent's turn: sends, and goes on with frames that were held back. */
 void conn_flush(struct conn *conn);
 
-/* Goodbye with status 0 as soon as nothing is in flight. */
-void conn_drain(struct conn *conn);
+/* Gives it a turn at the end of this one of the loop. */
+void conn_mark_dirty(struct conn *conn);
 
 #endif

@@ -393,6 +393,7 @@ static void mark_late(struct conn *conn)
 
     if (!conn->single)
         return;
+    unread_notify(conn);
     LIST_FOREACH (older, &conn->exchanges, entry)
         older->late = true;
 }

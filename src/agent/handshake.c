@@ -10,9 +10,14 @@
  * there and accept only a smaller one. */
 #define HEALTHCHECK_FRAME_SIZE 4096u
 
-/* HAProxy up to 3.0 offers `async` beside `pipelining`.  What offers `pipelining` alone is
- * the multiplexer of 3.1 and later (or cannot be told from it), which freezes when 16 KiB of
- * ACKs are there to be read at once; one stream at a time keeps far from that. */
+/* HAProxy up to 3.0 offers `async`, unless its configuration forbids it.  What does not is the
+ * multiplexer of 3.1 and later or cannot be told from it, and that can stop for ever when ACKs
+ * meet (unread.h).  `no option pipelining` leaves it with nothing at all to offer. */
+static bool is_multiplexer(const struct hello *hello)
+{
+    return !(hello->capabilities & HELLO_ASYNC);
+}
+
 static bool grant_pipelining(const struct conn *conn, const struct hello *hello)
 {
     if (!(hello->capabilities & HELLO_PIPELINING))
@@ -25,7 +30,7 @@ static bool grant_pipelining(const struct conn *conn, const struct hello *hello)
     case PIPELINING_AUTO:
         break;
     }
-    return hello->capabilities != HELLO_PIPELINING;
+    return !is_multiplexer(hello);
 }
 
 static void put_agent_hello(struct conn *conn, const struct hello *hello, uint32_t size)
@@ -35,7 +40,7 @@ static void put_agent_hello(struct conn *conn, const struct hello *hello, uint32
 
     if (grant_pipelining(conn, hello))
         capabilities |= HELLO_PIPELINING;
-    conn->single = !(capabilities & HELLO_PIPELINING) && hello->capabilities == HELLO_PIPELINING;
+    conn->single = !(capabilities & HELLO_PIPELINING) && is_multiplexer(hello);
     hello_put_agent(&out, size, capabilities);
     metrics_frame(conn->agent->metrics, METRIC_FRAMES_OUT_HELLO, conn_put_length(conn, &out));
     conn_written(conn, &out);
@@ -70,6 +75,9 @@ void handshake_frame(struct conn *conn, const struct frame *frame)
     conn->engine_id = mem_strndup(hello.engine_id.at, hello.engine_id.len);
     conn->about.engine_id = conn->engine_id;
     put_agent_hello(conn, &hello, conn->max_frame_size);
+    /* HAProxy's frames are its buffers less four bytes, or smaller. */
+    if (conn->single)
+        unread_guard(conn, (size_t)hello.max_frame_size + 4);
     log_write(LEVEL_DEBUG, "HELLO, frames up to %u bytes, %s", (unsigned)conn->max_frame_size,
               conn->single ? "one stream at a time" : "pipelining as offered");
     conn_enter(conn, CONN_RUNNING);

@@ -17,7 +17,7 @@ static enum patience_for patience_for(const struct conn *conn)
         return PATIENCE_HELLO;
     if (conn->state == CONN_CLOSING)
         return PATIENCE_CLOSE;
-    if (conn->blocked)
+    if (conn->blocked || unread_holds(conn))
         return PATIENCE_READING;
     if (!conn_may_read(conn))
         return PATIENCE_ANSWERS;

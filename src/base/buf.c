@@ -112,7 +112,12 @@ ssize_t buf_fill(struct buf *buf, int fd, size_t n, bool *full)
 
 ssize_t buf_flush(struct buf *buf, int fd)
 {
-    ssize_t sent = send(fd, buf_head(buf), buf_len(buf), MSG_NOSIGNAL);
+    return buf_send(buf, fd, buf_len(buf));
+}
+
+ssize_t buf_send(struct buf *buf, int fd, size_t most)
+{
+    ssize_t sent = send(fd, buf_head(buf), most, MSG_NOSIGNAL);
 
     if (sent > 0)
         buf_take(buf, (size_t)sent);

@@ -63,4 +63,7 @@ ssize_t buf_fill(struct buf *buf, int fd, size_t n, bool *full);
 /* One send of everything; what was sent is dropped.  As send returns. */
 ssize_t buf_flush(struct buf *buf, int fd);
 
+/* The same of so many bytes at the most. */
+ssize_t buf_send(struct buf *buf, int fd, size_t most);
+
 #endif

@@ -224,9 +224,10 @@ const struct config_row config_rows[] = {
         .choices = pipelinings,
         FIELD(agent.pipelining),
         .text = "Whether HAProxy may send a NOTIFY before the last is answered. HAProxy 3.1 and "
-                "later can stall for ever when large ACKs meet on one connection, so auto allows "
-                "it for HAProxy up to 3.0 only. Say on if all replies are small (20 of them below "
-                "tune.bufsize, 16384 bytes unless set), off to forbid it always.",
+                "later can stall a connection for ever when ACKs meet on it, small ones too, so "
+                "auto allows it only where HAProxy offers async, which is up to 3.0. On is for "
+                "HAProxy up to 3.0 with no option async; with 3.1 and later it gains nothing and "
+                "loses connections. Off forbids it always.",
     },
     {
         .key = "max-frame-size",

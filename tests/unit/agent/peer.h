@@ -96,19 +96,24 @@ static inline void peer_nothing(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
 }
 
+/* fds: the peer's end, then the agent's. */
+static inline void peer_attach(struct peer *peer, struct desk *desk, const int fds[2])
+{
+    *peer = (struct peer){.desk = desk, .fd = fds[0]};
+    peer->in = malloc(PEER_ROOM);
+    ck_assert_ptr_nonnull(peer->in);
+    ev_io_init(&peer->readable, peer_nothing, peer->fd, EV_READ);
+    agent_take(desk->agent, fds[1], "the peer");
+}
+
 /* type: SOCK_STREAM, or SOCK_SEQPACKET, where each of the agent's writes can be told from
  * the next. */
 static inline void peer_open(struct peer *peer, struct desk *desk, int type)
 {
     int fds[2];
 
-    *peer = (struct peer){.desk = desk};
     ck_assert_int_eq(socketpair(AF_UNIX, type | SOCK_NONBLOCK, 0, fds), 0);
-    peer->fd = fds[0];
-    peer->in = malloc(PEER_ROOM);
-    ck_assert_ptr_nonnull(peer->in);
-    ev_io_init(&peer->readable, peer_nothing, peer->fd, EV_READ);
-    agent_take(desk->agent, fds[1], "the peer");
+    peer_attach(peer, desk, fds);
 }
 
 static inline void peer_close(struct peer *peer)
@@ -338,16 +343,21 @@ static inline void peer_greet(struct peer *peer, struct desk *desk)
     peer_expect(peer, "AGENT-HELLO 16384 pipelining fragmentation");
 }
 
-/* As HAProxy from 3.1 on, which gets one stream at a time by default. */
-static inline void peer_greet_single(struct peer *peer, struct desk *desk)
+/* Says HELLO as HAProxy from 3.1 on, which gets one stream at a time by default. */
+static inline void peer_hello_single(struct peer *peer)
 {
     uint8_t bytes[512];
     struct wire_out out = wire_out_open(bytes, sizeof bytes);
 
-    peer_open(peer, desk, SOCK_STREAM);
     peer_hello_put(&out, HELLO_PIPELINING);
     peer_send(peer, bytes, (size_t)(out.at - bytes));
     peer_expect(peer, "AGENT-HELLO 16384 fragmentation");
+}
+
+static inline void peer_greet_single(struct peer *peer, struct desk *desk)
+{
+    peer_open(peer, desk, SOCK_STREAM);
+    peer_hello_single(peer);
 }
 
 #endif

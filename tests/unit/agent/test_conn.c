@@ -46,7 +46,7 @@ START_TEST(pipelining_auto)
                 false);
     check_hello(PIPELINING_AUTO, HELLO_PIPELINING, PLAIN, true);
     check_hello(PIPELINING_AUTO, HELLO_ASYNC, PLAIN, false);
-    check_hello(PIPELINING_AUTO, 0, PLAIN, false);
+    check_hello(PIPELINING_AUTO, 0, PLAIN, true);
 }
 END_TEST
 
@@ -54,7 +54,7 @@ START_TEST(pipelining_on)
 {
     check_hello(PIPELINING_ON, HELLO_PIPELINING | HELLO_ASYNC, PIPES, false);
     check_hello(PIPELINING_ON, HELLO_PIPELINING, PIPES, false);
-    check_hello(PIPELINING_ON, 0, PLAIN, false);
+    check_hello(PIPELINING_ON, 0, PLAIN, true);
 }
 END_TEST
 
@@ -62,7 +62,7 @@ START_TEST(pipelining_off)
 {
     check_hello(PIPELINING_OFF, HELLO_PIPELINING | HELLO_ASYNC, PLAIN, false);
     check_hello(PIPELINING_OFF, HELLO_PIPELINING, PLAIN, true);
-    check_hello(PIPELINING_OFF, 0, PLAIN, false);
+    check_hello(PIPELINING_OFF, 0, PLAIN, true);
 }
 END_TEST
 
