@@ -15,10 +15,14 @@
 #define OUT_BLOCK (4 * 1024)
 #define OUT_KEEP  256
 
+/* How long a draining connection may wait for a moment when it is idle, in which nothing is on its
+ * way.  HAProxy's pipelined ones may never have one. */
+#define DRAIN_IDLE_SECONDS 0.3
+
 /* The agent has nothing to wait for any more. */
 static bool agent_is_drained(const struct agent *agent)
 {
-    return agent->draining && agent->nconns == 0 && !script_is_busy(agent->script);
+    return agent->drain != DRAIN_NOT && agent->nconns == 0 && !script_is_busy(agent->script);
 }
 
 /* After each slice: everything that there is to say, one write each. */
@@ -42,6 +46,22 @@ static void agent_held(void *context, uint64_t nanoseconds)
     metrics_lag(agent->metrics, nanoseconds);
 }
 
+static void drain_enter(struct agent *agent, enum agent_drain drain)
+{
+    struct conn *conn;
+
+    agent->drain = drain;
+    LIST_FOREACH (conn, &agent->conns, entry)
+        conn_mark_dirty(conn);
+}
+
+static void agent_deaf(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    drain_enter(timer->data, DRAIN_ALL);
+}
+
 struct agent *agent_new(struct queue *queue, const struct agent_options *options,
                         struct script *script)
 {
@@ -60,6 +80,8 @@ struct agent *agent_new(struct queue *queue, const struct agent_options *options
     LIST_INIT(&agent->unused);
     LIST_INIT(&agent->traces);
     queue_serve(queue, agent_flush, agent_held, agent);
+    ev_init(&agent->deaf, agent_deaf);
+    agent->deaf.data = agent;
     return agent;
 }
 
@@ -115,13 +137,10 @@ void agent_beat(struct agent *agent, double late)
 
 void agent_drain(struct agent *agent, void (*drained)(void *context), void *context)
 {
-    struct conn *conn;
-
-    agent->draining = true;
     agent->drained = drained;
     agent->drained_context = context;
-    LIST_FOREACH (conn, &agent->conns, entry)
-        conn_mark_dirty(conn);
+    drain_enter(agent, DRAIN_IDLE);
+    clock_timer(agent->loop, &agent->deaf, DRAIN_IDLE_SECONDS);
 }
 
 void agent_free(struct agent *agent)
@@ -129,6 +148,7 @@ void agent_free(struct agent *agent)
     while (!LIST_EMPTY(&agent->conns))
         conn_close(LIST_FIRST(&agent->conns));
     queue_serve(agent->queue, NULL, NULL, NULL);
+    ev_timer_stop(agent->loop, &agent->deaf);
     exchange_pool_clear(agent);
     trace_stop_all(&agent->traces);
     buf_pool_clear(&agent->in_pool);

@@ -21,6 +21,12 @@
 #include "base/metrics.h"
 #include "script/script.h"
 
+enum agent_drain {
+    DRAIN_NOT,
+    DRAIN_IDLE, /* goodbye to connections as they are idle; the others are still served */
+    DRAIN_ALL,  /* none is read any more: what was is answered, then goodbye */
+};
+
 struct agent {
     struct queue *queue;
     struct ev_loop *loop; /* the queue's */
@@ -30,7 +36,8 @@ struct agent {
     struct conn_list conns, dirty;
     unsigned nconns;
     struct exchange_list unused;
-    bool draining;
+    enum agent_drain drain;
+    ev_timer deaf; /* after DRAIN_IDLE, DRAIN_ALL */
     void (*drained)(void *context);
     void *drained_context;
     struct metrics *metrics; /* the scripts' */
@@ -54,8 +61,9 @@ void agent_take(struct agent *agent, int fd, const char *peer);
  * came, in seconds. */
 void agent_beat(struct agent *agent, double late);
 
-/* Says goodbye on every connection as soon as nothing is in flight on it, and calls drained
- * when the last is gone, from the loop. */
+/* Says goodbye on every connection: as soon as nothing is in flight on it, or, where that does
+ * not come by itself soon, by not reading on.  Calls drained when the last is gone, from the
+ * loop. */
 void agent_drain(struct agent *agent, void (*drained)(void *context), void *context);
 
 /* Closes everything that is still there; in-flight handlers are cancelled. */

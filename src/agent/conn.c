@@ -17,12 +17,18 @@
 
 /* ---- what is wanted of the socket ---- */
 
-bool conn_may_read(const struct conn *conn)
+/* Whether one more NOTIFY would not be too much. */
+static bool conn_has_room(const struct conn *conn)
 {
     const struct agent_options *options = conn->agent->options;
 
     return conn->state != CONN_RUNNING ||
            (conn->pending < options->max_pending && buf_len(&conn->out) < options->max_output);
+}
+
+bool conn_may_read(const struct conn *conn)
+{
+    return conn_has_room(conn) && (conn->state != CONN_RUNNING || conn->agent->drain != DRAIN_ALL);
 }
 
 static void io_want(struct ev_loop *loop, ev_io *io, bool wanted)
@@ -172,7 +178,7 @@ static void conn_frames(struct conn *conn)
     uint64_t began = clock_seen();
     bool more = true;
 
-    while (more && conn->state == CONN_RUNNING && conn_may_read(conn) &&
+    while (more && conn->state == CONN_RUNNING && conn_has_room(conn) &&
            clock_seen() - began < QUEUE_LONG)
         more = conn_frame_next(conn);
     conn->held = more && conn->state == CONN_RUNNING && buf_len(&conn->in);
@@ -209,7 +215,7 @@ static bool conn_read(struct conn *conn)
 /* It has its turn again when frames were held back, and they may go on. */
 static void conn_queue(struct conn *conn)
 {
-    if (conn->held && conn_may_read(conn) && !conn->job.queued)
+    if (conn->held && conn_has_room(conn) && !conn->job.queued)
         queue_add(conn->agent->queue, &conn->job, LANE_SHORT);
 }
 
@@ -219,7 +225,7 @@ static void conn_turn(struct job *job)
     struct conn *conn = (struct conn *)((char *)job - offsetof(struct conn, job));
 
     log_about.subject = &conn->about;
-    if (conn->held || conn_read(conn)) {
+    if (conn->held || !conn_may_read(conn) || conn_read(conn)) {
         conn_frames(conn);
         conn_queue(conn);
         conn_arm(conn);

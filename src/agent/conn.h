@@ -68,7 +68,8 @@ void conn_close(struct conn *conn);
 /* The peer is gone, or we are done with it: closes, and says what is cancelled by it. */
 void conn_lost(struct conn *conn);
 
-/* Whether more bytes are wanted: not while too much is unanswered or unsent. */
+/* Whether more bytes are wanted: not while too much is unanswered or unsent, nor at the end of a
+ * drain. */
 bool conn_may_read(const struct conn *conn);
 
 /* Room for a frame of so many bytes at the end of the output; conn_written must follow. */

@@ -28,10 +28,32 @@ void goodbye_heard(struct conn *conn, const struct frame *frame)
     conn_enter(conn, CONN_LEAVING);
 }
 
+/* A whole frame is here that waits for its turn. */
+static bool frame_waits(const struct conn *conn)
+{
+    struct frame frame;
+    size_t used;
+
+    return frame_get(buf_head(&conn->in), buf_len(&conn->in), UINT32_MAX, &frame, &used) ==
+           FRAME_OK;
+}
+
+static bool drained(const struct conn *conn)
+{
+    switch (conn->agent->drain) {
+    case DRAIN_NOT:
+        return false;
+    case DRAIN_IDLE:
+        return buf_len(&conn->in) == 0 && !fragments_open(conn);
+    case DRAIN_ALL:
+        return !frame_waits(conn);
+    }
+    return false;
+}
+
 bool goodbye_due(const struct conn *conn)
 {
     if (conn->pending)
         return false;
-    return conn->state == CONN_LEAVING ||
-           (conn->agent->draining && conn->state <= CONN_RUNNING && buf_len(&conn->in) == 0);
+    return conn->state == CONN_LEAVING || (conn->state <= CONN_RUNNING && drained(conn));
 }

@@ -1,4 +1,7 @@
 """SIGTERM while peers hold the daemon up in every way they can: it ends with 0, within drain-timeout."""
+import concurrent.futures
+import threading
+import time
 import unittest
 
 from daemon import start
@@ -19,6 +22,35 @@ class Drain(unittest.TestCase):
             full.send(*[spop.notify(n, 1, spop.message("sleep", ("v", 60000))) for n in range(1, 10)])
             slow.send_until_refused(spop.notify(1, 1, spop.message("echo", ("v", "x" * 10000))) * 20, 500)
             agent.stop()    # which bounds it
+
+    def test_busy_ones_are_told(self):
+        """Pipelining without a pause: whatever is answered is whole, then goodbye, long before drain-timeout."""
+        with start("drain-timeout 1m") as agent:
+            clients = [self.enterContext(spop.Client(agent.address)) for _ in range(4)]
+            stop = threading.Event()
+
+            def keep_busy(client):
+                try:
+                    while not stop.is_set():
+                        client.send(*[spop.notify(n, 1, spop.message("sleep", ("v", 5))) for n in range(1, 11)])
+                        time.sleep(0.002)
+                except (OSError, ConnectionError):
+                    pass
+
+            for client in clients:
+                client.handshake()
+                client.notify("sleep", ("v", 1))
+            with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+                ended = [pool.submit(keep_busy, client) for client in clients]
+                for client in clients:
+                    client.ack((1, 1))
+                try:
+                    self.stop(agent, 20)
+                finally:
+                    stop.set()
+                for each in ended:
+                    each.result()
+            self.assertNotIn("drain-timeout", agent.log())
 
     def test_idle_ones_are_told(self):
         with start("drain-timeout 1m") as agent:

@@ -275,6 +275,66 @@ START_TEST(drained_of_work)
 }
 END_TEST
 
+/* Never idle, so it is not read any more after a while: what was is answered. */
+START_TEST(drained_of_one_that_is_never_idle)
+{
+    struct desk desk;
+    struct peer peer;
+    unsigned drained = 0, asked = 1, answered = 0;
+    const char *text;
+
+    desk_open(&desk, handlers);
+    peer_greet(&peer, &desk);
+    peer_notify(&peer, asked++, 1, "late");
+    desk_settle(&desk);
+    agent_drain(desk.agent, note, &drained);
+    for (;;) {
+        uint8_t bytes[256];
+        struct wire_out out = wire_out_open(bytes, sizeof bytes);
+
+        peer_notify_put(&out, asked++, 1, "late");
+        send(peer.fd, bytes, (size_t)(out.at - bytes), MSG_NOSIGNAL);
+        text = peer_next(&peer);
+        if (strncmp(text, "ACK ", 4) != 0)
+            break;
+        answered++;
+    }
+    ck_assert_str_eq(text, "AGENT-DISCONNECT 0");
+    ck_assert_uint_ge(answered, 1);
+    peer_close(&peer);
+    desk_settle(&desk);
+    ck_assert_uint_eq(drained, 1);
+    desk_close(&desk);
+}
+END_TEST
+
+/* A NOTIFY in pieces is waited for, but not for as long as fragment-timeout. */
+START_TEST(drained_of_half_a_notify)
+{
+    struct desk desk;
+    struct peer whole, half;
+    unsigned drained = 0;
+
+    desk_open(&desk, handlers);
+    peer_greet(&whole, &desk);
+    peer_greet(&half, &desk);
+    peer_frame(&whole, FRAME_NOTIFY, 0, 1, 1, (struct span){"\x07version", 8});
+    peer_frame(&half, FRAME_NOTIFY, 0, 1, 1, (struct span){"\x07version", 8});
+    desk_settle(&desk);
+    agent_drain(desk.agent, note, &drained);
+    desk_settle(&desk);
+    peer_frame(&whole, FRAME_UNSET, FRAME_FIN, 1, 1, (struct span){"", 1});
+    peer_expect(&whole, "ACK 1/1: set-var txn.v str old");
+    peer_expect(&whole, "AGENT-DISCONNECT 0");
+    peer_expect(&half, "AGENT-DISCONNECT 0");
+    peer_close(&whole);
+    peer_close(&half);
+    desk_settle(&desk);
+    ck_assert_uint_eq(drained, 1);
+    desk_close(&desk);
+}
+END_TEST
+
 /* One that never says HELLO does not keep the agent. */
 START_TEST(drained_of_who_says_nothing)
 {
@@ -298,4 +358,4 @@ UNIT_MAIN("agent", so_many_connections_and_no_more, connections_do_not_mix,
           freed_with_everything_in_flight, handlers_finish_where_they_began,
           old_script_ends_with_a_connection, new_options_from_the_next_notify_on,
           drained_of_nothing, drained_of_idle_connections, drained_of_work,
-          drained_of_who_says_nothing)
+          drained_of_one_that_is_never_idle, drained_of_half_a_notify, drained_of_who_says_nothing)
