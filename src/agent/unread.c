@@ -8,9 +8,12 @@
 #include "agent/agent.h"
 #include "base/clock.h"
 
-/* By then HAProxy has read what was sent to it.  With 20 ms one of 400 connections stopped on a
- * busy machine, with this none did. */
+/* So long after it has done something HAProxy has read what was there.  With 20 ms one of 400
+ * connections stopped on a busy machine, with this none did. */
 #define READ_SURELY (50 * CLOCK_MILLISECOND)
+
+/* No machine is so busy that it has not, by then, without having done anything. */
+#define READ_AT_LAST CLOCK_SECOND
 
 /* How often a unix socket is asked. */
 #define ASK_AGAIN CLOCK_MILLISECOND
@@ -77,8 +80,14 @@ void unread_notify(struct conn *conn)
 {
     struct unread *unread = &conn->unread;
 
-    if (unread->newer && !ev_is_active(&unread->timer)) {
-        unread->older = unread->newer;
+    if (unread->newer && !unread->asked && !ev_is_active(&unread->timer)) {
+        uint64_t now = clock_seen();
+
+        if (unread->older < unread->limit / 2 || now - unread->heard >= READ_SURELY) {
+            unread->older = 0;
+            unread->heard = now;
+        }
+        unread->older += unread->newer;
         unread->newer = 0;
     }
     if (unread->limit && buf_len(&conn->out) > unread->leaving)
@@ -104,12 +113,23 @@ static bool socket_is_empty(const struct conn *conn)
     return ioctl(conn->fd, SIOCOUTQ, &waiting) == 0 && waiting == 0;
 }
 
+/* A busy machine may have stopped HAProxy where it was about to read, and its first deed
+ * afterwards is to give the stream up and to send the next NOTIFY: from then on time counts. */
+static uint64_t unread_on_tcp(const struct unread *unread)
+{
+    uint64_t since = unread->sent, ago;
+
+    if (unread->heard > since)
+        since = unread->heard - since < READ_AT_LAST ? unread->heard : 0;
+    ago = clock_look() - since;
+    return ago < READ_SURELY ? READ_SURELY - ago : 0;
+}
+
 /* 0 when all that was sent has been read, otherwise when to look again, in nanoseconds. */
 static uint64_t unread_for(struct conn *conn)
 {
     struct unread *unread = &conn->unread;
     bool asked = unread->asked;
-    uint64_t ago;
 
     if (is_unix(conn)) {
         unread->asked = !socket_is_empty(conn);
@@ -117,8 +137,7 @@ static uint64_t unread_for(struct conn *conn)
             patience_renew(conn);
         return unread->asked ? ASK_AGAIN : 0;
     }
-    ago = clock_look() - unread->sent;
-    return ago < READ_SURELY ? READ_SURELY - ago : 0;
+    return unread_on_tcp(unread);
 }
 
 /* The length of the frames at the head of the output that are together below so many bytes. */

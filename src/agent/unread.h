@@ -26,6 +26,7 @@ struct unread {
     size_t older, newer; /* which it may not have read: from before its last NOTIFY, and since */
     size_t leaving;      /* at the head of the output: may be sent, and is counted already */
     uint64_t sent;       /* clock: when the last of them left */
+    uint64_t heard;      /* clock: the first NOTIFY since `older` were sent */
     bool asked;          /* output is held until the socket says that all has been read */
     ev_timer timer;      /* when to look again */
 };
@@ -37,7 +38,8 @@ void unread_clear(struct conn *conn);
 void unread_guard(struct conn *conn, size_t limit);
 
 /* A NOTIFY has come.  HAProxy reads what is there between two of them, so what is older than
- * the last has been read, unless something is held already.  And nobody waits any more for the
+ * the last has been read.  A busy HAProxy may not have: where that would be more than half of the
+ * limit, or something is held already, only time tells.  And nobody waits any more for the
  * answers that are not sent yet: they go out without actions. */
 void unread_notify(struct conn *conn);
 
