@@ -25,7 +25,7 @@ from lib.agent import Process, temp_folder
 from lib.ports import listening_socket
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-VERSIONS = ("2.6", "3.0", "3.2")
+VERSIONS = ("2.6", "3.0", "3.2", "3.4")
 EVENT = "on-frontend-http-request"
 _commands = {}
 
