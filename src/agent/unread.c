@@ -90,7 +90,8 @@ void unread_notify(struct conn *conn)
         unread->older += unread->newer;
         unread->newer = 0;
     }
-    if (unread->limit && buf_len(&conn->out) > unread->leaving)
+    if (buf_len(&conn->out) > unread->leaving &&
+        unread->older + buf_len(&conn->out) >= unread->limit / 2)
         empty_acks(&conn->out, unread->leaving);
 }
 

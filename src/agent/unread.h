@@ -40,7 +40,7 @@ void unread_guard(struct conn *conn, size_t limit);
 /* A NOTIFY has come.  HAProxy reads what is there between two of them, so what is older than
  * the last has been read.  A busy HAProxy may not have: where that would be more than half of the
  * limit, or something is held already, only time tells.  And nobody waits any more for the
- * answers that are not sent yet: they go out without actions. */
+ * answers that are not sent yet: where they are that large, they go out without actions. */
 void unread_notify(struct conn *conn);
 
 /* How many bytes of the output may be sent now; 0: none, its turn comes when there are more. */
