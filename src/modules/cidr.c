@@ -27,19 +27,25 @@ struct cidr {
     struct prefix_list list; /* while a table is read */
     struct prefix_file_options options;
     bool from_file;
+    bool closed; /* collected: a finalizer may still ask it */
     char path[];
 };
 
 static struct cidr *check_cidr(lua_State *lua)
 {
-    return luaL_checkudata(lua, 1, CIDR);
+    struct cidr *cidr = luaL_checkudata(lua, 1, CIDR);
+
+    luaL_argcheck(lua, !cidr->closed, 1, "it is closed");
+    return cidr;
 }
 
 static struct cidr *push_cidr(lua_State *lua, const char *path)
 {
     size_t size = strlen(path) + 1;
-    struct cidr *cidr = lua_newuserdatauv(lua, sizeof *cidr + size, 1);
+    struct cidr *cidr;
 
+    script_check_open(lua);
+    cidr = lua_newuserdatauv(lua, sizeof *cidr + size, 1);
     memset(cidr, 0, sizeof *cidr);
     memcpy(cidr->path, path, size);
     luaL_setmetatable(lua, CIDR);
@@ -306,7 +312,7 @@ static int cidr_len(lua_State *lua)
 
 static int cidr_tostring(lua_State *lua)
 {
-    const struct cidr *cidr = check_cidr(lua);
+    const struct cidr *cidr = luaL_checkudata(lua, 1, CIDR);
 
     lua_pushfstring(lua, "%s of %I prefixes%s%s", cidr->options.map ? "map" : "set",
                     (LUAI_UACINT)cidr->content.map.count, cidr->from_file ? " from " : "",
@@ -314,11 +320,11 @@ static int cidr_tostring(lua_State *lua)
     return 1;
 }
 
-/* Other finalizers may still ask it afterwards: it is then empty. */
 static int cidr_gc(lua_State *lua)
 {
-    struct cidr *cidr = check_cidr(lua);
+    struct cidr *cidr = luaL_checkudata(lua, 1, CIDR);
 
+    cidr->closed = true;
     file_watch_stop(&cidr->watch);
     prefix_file_clear(&cidr->content);
     prefix_list_clear(&cidr->list);

@@ -16,6 +16,7 @@
 #include "modules/crypto/key.h"
 #include "modules/crypto/text.h"
 #include "modules/crypto/verify.h"
+#include "script/script.h"
 
 #define KEY_TYPE "spoa.crypto.key"
 
@@ -30,13 +31,27 @@ struct crypto {
     EVP_MD *digests[DIGESTS]; /* NULL for what this OpenSSL does not have (FIPS) */
     EVP_MAC *hmac;
     unsigned keys; /* in the table that is its user value: PEM -> key */
+    bool closed;
 };
 
 __attribute__((visibility("default"))) int luaopen_spoa_crypto(lua_State *lua);
 
+/* A finalizer may still call us when this has been finalized. */
 static struct crypto *crypto_of(lua_State *lua)
 {
-    return lua_touserdata(lua, lua_upvalueindex(1));
+    struct crypto *crypto = lua_touserdata(lua, lua_upvalueindex(1));
+
+    if (crypto->closed)
+        luaL_error(lua, "crypto: the scripts are being closed");
+    return crypto;
+}
+
+static struct crypto_key *check_key(lua_State *lua, int arg)
+{
+    struct crypto_key *key = luaL_checkudata(lua, arg, KEY_TYPE);
+
+    luaL_argcheck(lua, key->pkey, arg, "the key is closed");
+    return key;
 }
 
 static int fail(lua_State *lua, const char *text)
@@ -233,8 +248,10 @@ static int crypto_base64url_decode(lua_State *lua)
 /* An empty key object on the stack: what is read next cannot leak. */
 static struct crypto_key *push_key(lua_State *lua)
 {
-    struct crypto_key *key = lua_newuserdatauv(lua, sizeof *key, 0);
+    struct crypto_key *key;
 
+    script_check_open(lua);
+    key = lua_newuserdatauv(lua, sizeof *key, 0);
     key->pkey = NULL;
     luaL_setmetatable(lua, KEY_TYPE);
     return key;
@@ -316,7 +333,7 @@ static int crypto_verify_signature(lua_State *lua)
         return luaL_argerror(lua, 1,
                              "one of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 "
                              "ES512 EdDSA");
-    key = lua_type(lua, 2) == LUA_TSTRING ? push_pem(lua, 2) : luaL_checkudata(lua, 2, KEY_TYPE);
+    key = lua_type(lua, 2) == LUA_TSTRING ? push_pem(lua, 2) : check_key(lua, 2);
     if (!key)
         return 2;
     luaL_argcheck(lua, key->pkey, 2, "the key is closed");
@@ -331,15 +348,13 @@ static int crypto_verify_signature(lua_State *lua)
 
 static int key_type(lua_State *lua)
 {
-    lua_pushstring(lua, crypto_key_type(luaL_checkudata(lua, 1, KEY_TYPE)));
+    lua_pushstring(lua, crypto_key_type(check_key(lua, 1)));
     return 1;
 }
 
 static int key_bits(lua_State *lua)
 {
-    const struct crypto_key *key = luaL_checkudata(lua, 1, KEY_TYPE);
-
-    lua_pushinteger(lua, key->bits);
+    lua_pushinteger(lua, check_key(lua, 1)->bits);
     return 1;
 }
 
@@ -358,13 +373,16 @@ static int crypto_gc(lua_State *lua)
     for (size_t i = 0; i < DIGESTS; i++)
         EVP_MD_free(crypto->digests[i]);
     EVP_MAC_free(crypto->hmac);
+    crypto->closed = true;
     return 0;
 }
 
 static void push_crypto(lua_State *lua)
 {
-    struct crypto *crypto = lua_newuserdatauv(lua, sizeof *crypto, 1);
+    struct crypto *crypto;
 
+    script_check_open(lua);
+    crypto = lua_newuserdatauv(lua, sizeof *crypto, 1);
     memset(crypto, 0, sizeof *crypto);
     lua_createtable(lua, 0, 1);
     lua_pushcfunction(lua, crypto_gc);

@@ -15,6 +15,7 @@
 
 #include "modules/dict/arguments.h"
 #include "modules/dict/store.h"
+#include "script/script.h"
 
 #define DICT_TYPE "spoa.dict"
 
@@ -320,6 +321,7 @@ static int dict_open(lua_State *lua)
         snprintf(place, sizeof place, "%s", path);
     else if (!dict_place_of(name, place, &why))
         return fail(lua, why.text);
+    script_check_open(lua);
     dict = object_of(lua, place);
     env = dict_env_open(place, size, &why);
     if (!env)

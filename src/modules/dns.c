@@ -33,6 +33,7 @@
 struct state {
     struct dns_hosts hosts;
     double timeout;
+    bool closed;
 };
 
 struct operation {
@@ -45,9 +46,15 @@ struct operation {
     char name[DNS_NAME_SIZE]; /* what is asked for */
 };
 
+/* A finalizer may still call us when this has been finalized, or is not to be any more. */
 static struct state *state_of(lua_State *lua)
 {
-    return lua_touserdata(lua, lua_upvalueindex(1));
+    struct state *state = lua_touserdata(lua, lua_upvalueindex(1));
+
+    script_check_open(lua);
+    if (state->closed)
+        luaL_error(lua, "dns: it is closed");
+    return state;
 }
 
 /* ---- results ---- */
@@ -361,7 +368,10 @@ static int resolver_gc(lua_State *lua)
 
 static int state_gc(lua_State *lua)
 {
-    dns_hosts_close(&((struct state *)lua_touserdata(lua, 1))->hosts);
+    struct state *state = lua_touserdata(lua, 1);
+
+    dns_hosts_close(&state->hosts);
+    state->closed = true;
     return 0;
 }
 
@@ -431,6 +441,7 @@ static int dns_configure(lua_State *lua)
     static const char *const known[] = {"servers", "timeout", "tries", "try_timeout",
                                         "search",  "cache",   NULL};
     struct dns_options options;
+    struct state *state = state_of(lua);
     double timeout;
 
     lua_settop(lua, 1);
@@ -444,7 +455,7 @@ static int dns_configure(lua_State *lua)
     lua_getfield(lua, 1, "servers");
     options.servers = servers_of(lua);
     resolver_use(lua, lua_upvalueindex(1), &options);
-    state_of(lua)->timeout = timeout;
+    state->timeout = timeout;
     return 0;
 }
 
@@ -461,8 +472,11 @@ static void state_new(lua_State *lua)
 {
     static const struct dns_options options = {
         .tries = TRIES, .try_timeout = TRY_TIMEOUT, .cache = CACHE};
-    struct state *state = lua_newuserdatauv(lua, sizeof *state, 1);
+    struct state *state;
 
+    script_check_open(lua);
+    state = lua_newuserdatauv(lua, sizeof *state, 1);
+    state->closed = false;
     dns_hosts_open(&state->hosts, "/etc/hosts");
     state->timeout = TIMEOUT;
     luaL_setmetatable(lua, STATE);

@@ -36,8 +36,9 @@ static struct http_pool *pool_of(lua_State *lua)
 {
     struct http_pool **pool = lua_touserdata(lua, lua_upvalueindex(1));
 
+    script_check_open(lua);
     if (!*pool)
-        luaL_error(lua, "http: the scripts are being closed");
+        luaL_error(lua, "http: it is closed");
     return *pool;
 }
 
@@ -63,8 +64,10 @@ static void operation_cancel(struct wait *wait)
 /* Its user value keeps the body, which curl reads where Lua has it. */
 static struct operation *operation_new(lua_State *lua)
 {
-    struct operation *operation = lua_newuserdatauv(lua, sizeof *operation, 1);
+    struct operation *operation;
 
+    pool_of(lua); /* or nothing would free what the request has */
+    operation = lua_newuserdatauv(lua, sizeof *operation, 1);
     operation->transfer = NULL;
     http_request_init(&operation->request);
     luaL_setmetatable(lua, OPERATION);
@@ -197,8 +200,10 @@ static int http_configure(lua_State *lua)
 
 static void pool_new(lua_State *lua)
 {
-    struct http_pool **pool = lua_newuserdatauv(lua, sizeof *pool, 0);
+    struct http_pool **pool;
 
+    script_check_open(lua);
+    pool = lua_newuserdatauv(lua, sizeof *pool, 0);
     *pool = NULL;
     if (luaL_newmetatable(lua, POOL)) {
         lua_pushcfunction(lua, pool_gc);

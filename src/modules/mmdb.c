@@ -107,8 +107,10 @@ static int mmdb_open(lua_State *lua)
     const char *path = luaL_checkstring(lua, 1), *why;
     double interval = check_interval(lua, 2);
     size_t size = strlen(path) + 1;
-    struct database *database = lua_newuserdatauv(lua, sizeof *database + size, 0);
+    struct database *database;
 
+    script_check_open(lua);
+    database = lua_newuserdatauv(lua, sizeof *database + size, 0);
     memset(database, 0, sizeof *database);
     memcpy(database->path, path, size);
     luaL_setmetatable(lua, MMDB);

@@ -121,8 +121,6 @@ static int command_send(lua_State *lua)
     luaL_setmetatable(lua, OPERATION);
     lua_getiuservalue(lua, 1, REDIS_CLIENT_CONN);
     lua_setiuservalue(lua, -2, 1);
-    if (!conn->loop)
-        return luaL_error(lua, "redis: the scripts are being closed");
     if (!redis_request_send(&operation->request, conn, &operation->wait, bytes, len,
                             (unsigned)lua_tointeger(lua, 4), lua_tonumber(lua, 5)))
         return operation_resumed(lua, LUA_OK, 0);

@@ -128,8 +128,7 @@ void background_after(lua_State *lua, struct background_list *list)
     if (script->background.count >= script->options.background_concurrency)
         luaL_error(lua, "too many functions in the background (background-concurrency is %d)",
                    (int)script->options.background_concurrency);
-    if (script->closing)
-        luaL_error(lua, "the script ends: there is nothing to run it after");
+    script_check_open(lua);
     background = background_new(lua);
     script->background.count++;
     script->holds++;

@@ -27,6 +27,12 @@ struct script *script_of(lua_State *lua)
     return script;
 }
 
+void script_check_open(lua_State *lua)
+{
+    if (script_of(lua)->closing)
+        luaL_error(lua, "the scripts are being closed");
+}
+
 static void prepend(lua_State *lua, const char *field, const char *pattern)
 {
     lua_getglobal(lua, "package");

@@ -72,6 +72,10 @@ void script_at_start(lua_State *lua);
 /* The script that a Lua state, or a coroutine in it, belongs to. */
 struct script *script_of(lua_State *lua);
 
+/* Raises when that is being closed: what is begun then, by a finalizer, is never finalized
+ * itself. */
+void script_check_open(lua_State *lua);
+
 /* No more messages are started; the script frees itself when the last task has ended, maybe
  * now. */
 void script_retire(struct script *script);

@@ -19,7 +19,12 @@
 
 struct redis_client *redis_client_check(lua_State *lua)
 {
-    return luaL_checkudata(lua, 1, REDIS_CLIENT);
+    struct redis_client *client = luaL_checkudata(lua, 1, REDIS_CLIENT);
+
+    script_check_open(lua);
+    if (!client->conn->loop)
+        luaL_error(lua, "redis: the connection is closed");
+    return client;
 }
 
 /* ---- options ---- */
@@ -154,10 +159,12 @@ static void push_where(lua_State *lua, const struct options *options)
 static struct redis_conn *connection_new(lua_State *lua, const struct options *options,
                                          unsigned greetings)
 {
-    struct redis_conn *conn = lua_newuserdatauv(lua, sizeof *conn, 0);
+    struct redis_conn *conn;
     size_t len;
     const char *greeting;
 
+    script_check_open(lua);
+    conn = lua_newuserdatauv(lua, sizeof *conn, 0);
     memset(conn, 0, sizeof *conn);
     luaL_setmetatable(lua, CONNECTION);
     redis_conn_open(conn, script_of(lua)->queue->loop, lua_tostring(lua, -3));
