@@ -9,13 +9,13 @@
  * a userdata on the coroutine's stack, as in script/api_sleep.c; what curl needs for as long as
  * it runs hangs on it.  Everything else belongs to the pool of the Lua state (http/pool.h).
  */
-#include <dlfcn.h>
 #include <lauxlib.h>
 
 #include "modules/http/pool.h"
 #include "modules/http/reply.h"
 #include "modules/http/request.h"
 #include "modules/http/setup.h"
+#include "modules/stay_loaded.h"
 #include "script/script.h"
 
 #define PER_HOST         64
@@ -214,19 +214,6 @@ static void pool_new(lua_State *lua)
     if (!*pool)
         luaL_error(lua, "http: not enough memory");
     http_pool_limit(*pool, PER_HOST, TOTAL);
-}
-
-/*
- * Lua unloads a module with its state, but a resolver thread whose request has gone may still
- * be in libcurl: so this file, and with it libcurl, stays.
- */
-static void stay_loaded(void)
-{
-    static const char here;
-    Dl_info file;
-
-    if (dladdr(&here, &file))
-        dlopen(file.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 __attribute__((visibility("default"))) int luaopen_spoa_http(lua_State *lua);

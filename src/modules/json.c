@@ -2,9 +2,10 @@
  * require "spoa.json": JSON to Lua values and back, with integers exact in all 64 bits.
  *
  * jansson reads; what writes is ours (json/encode.c), since jansson would need a second copy
- * of everything and writes 0.1 as 0.10000000000000001.  Nothing here waits.
- */
+ * of everything and writes 0.1 as 0.10000000000000001.  In the background a long text is parsed
+ * in a thread (json/job.h), and made tables of a piece at a time. */
 #include "modules/json/json.h"
+#include "modules/stay_loaded.h"
 
 #include <jansson.h>
 #include <lauxlib.h>
@@ -118,6 +119,7 @@ int luaopen_spoa_json(lua_State *lua)
     static const luaL_Reg both[] = {{"encode", json_encode}, {"decode", json_decode}, {NULL, NULL}};
     int module, null;
 
+    stay_loaded();
     json_object_seed(0); /* from the system's random numbers, once a process */
     lua_newtable(lua);
     module = lua_gettop(lua);
