@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "modules/redis/client.h"
 #include "modules/redis/command.h"
 #include "modules/redis/record.h"
@@ -22,11 +23,17 @@
 
 #define PIPELINE_MAX 10000
 
+/* In the background a long list is made a table of so long at a time; a clock is looked at after
+ * so many replies. */
+#define PIECE_TIME    CLOCK_MILLISECOND
+#define PIECE_REPLIES 64
+
 /* Its user value: the connection. */
 struct operation {
     struct wait wait;
     struct redis_request request;
     bool pipeline;
+    size_t pushed; /* so many of a list's replies Lua has */
     char name[32]; /* of the command, for messages */
 };
 
@@ -51,10 +58,51 @@ static int push_error(lua_State *lua, const struct redis_conn *conn, const char 
     return 3;
 }
 
-static int push_result(lua_State *lua, const struct redis_conn *conn,
-                       const struct operation *operation)
+static int push_list_again(lua_State *lua, int status, lua_KContext context);
+
+/* The table for a list is on top.  In pieces, what Lua has is freed at once, since all of it at
+ * the end would take as long. */
+static int push_list(lua_State *lua, struct operation *operation)
+{
+    struct redis_request *request = &operation->request;
+    size_t count = request->count;
+    struct redis_reply **list =
+        operation->pipeline ? request->replies : redis_reply_list(request->replies[0], &count);
+    bool pieces = task_sliced(lua);
+    uint64_t began = pieces ? clock_look() : 0;
+
+    while (operation->pushed < count) {
+        struct redis_reply **reply = &list[operation->pushed++];
+
+        redis_reply_push(lua, *reply);
+        lua_rawseti(lua, -2, (lua_Integer)operation->pushed);
+        if (!pieces)
+            continue;
+        redis_reply_free(*reply);
+        *reply = NULL;
+        if (operation->pushed % PIECE_REPLIES == 0 && clock_look() - began > PIECE_TIME)
+            return task_slice(lua, push_list_again, 0);
+    }
+    redis_request_end(request);
+    return 1;
+}
+
+/* The operation, its connection and the table are on top. */
+static int push_list_again(lua_State *lua, int status, lua_KContext context)
+{
+    struct operation *operation = lua_touserdata(lua, -3);
+
+    (void)status;
+    (void)context;
+    if (!operation->request.conn)
+        return luaL_error(lua, "redis: the connection is closed");
+    return push_list(lua, operation);
+}
+
+static int push_result(lua_State *lua, const struct redis_conn *conn, struct operation *operation)
 {
     const struct redis_request *request = &operation->request;
+    size_t count;
 
     if (request->code)
         return push_failure(lua, conn, operation->name, request->message, request->code);
@@ -62,14 +110,14 @@ static int push_result(lua_State *lua, const struct redis_conn *conn,
         return push_failure(lua, conn, operation->name, "the scripts are being closed", "closed");
     if (operation->pipeline) {
         lua_createtable(lua, (int)request->count, 0);
-        for (unsigned i = 0; i < request->count; i++) {
-            redis_reply_push(lua, request->replies[i]);
-            lua_rawseti(lua, -2, (lua_Integer)i + 1);
-        }
-        return 1;
+        return push_list(lua, operation);
     }
     if (redis_reply_is_error(request->replies[0]))
         return push_error(lua, conn, operation->name, request->replies[0]);
+    if (redis_reply_list(request->replies[0], &count)) {
+        lua_createtable(lua, (int)count, 0);
+        return push_list(lua, operation);
+    }
     redis_reply_push(lua, request->replies[0]);
     if (lua_isboolean(lua, -1)) /* nil at the top is nil */
         lua_pushnil(lua);
@@ -117,6 +165,7 @@ static int command_send(lua_State *lua)
     operation = lua_newuserdatauv(lua, sizeof *operation, 1);
     redis_request_init(&operation->request);
     operation->pipeline = lua_toboolean(lua, 6);
+    operation->pushed = 0;
     snprintf(operation->name, sizeof operation->name, "%s", lua_tostring(lua, 3));
     luaL_setmetatable(lua, OPERATION);
     lua_getiuservalue(lua, 1, REDIS_CLIENT_CONN);

@@ -70,6 +70,34 @@ class Redis(unittest.TestCase):
         for word in words:
             self.assertIn(word, got["message"])
 
+    def test_long_lists_in_the_background(self):
+        """They become tables in pieces there; what is in them is the same, in a coroutine as well."""
+        with redis.Server() as server, \
+                Using(f"port = {server.port}, timeout = 60", "handler-cpu 30s\nhandler-timeout 30s") as using:
+            using.run("""(function()
+                _G.said = "under way"
+                local function check()
+                    for _, get in ipairs { r.eval, coroutine.wrap(r.eval) } do
+                        local list = get(r, "local t = {} for i = 1, 30000 do t[i] = {i, 'x' .. i} end return t", 0)
+                        assert(#list == 30000)
+                        for i, item in ipairs(list) do assert(#item == 2 and item[1] == i and item[2] == "x" .. i) end
+                    end
+                    local commands = {}
+                    for i = 1, 9000 do commands[i] = { "set", "k" .. i, i } end
+                    assert(#r:pipeline(commands) == 9000)
+                    for i = 1, 9000 do commands[i] = { "get", "k" .. i } end
+                    for i, item in ipairs(r:pipeline(commands)) do assert(item == tostring(i)) end
+                    assert(#r:eval("return {}", 0) == 0)
+                end
+                spoa.after(function() local _, why = pcall(check) _G.said = tostring(why) end)
+            end)()""")
+            said = "(function() spoa.sleep(0.05) return _G.said end)()"
+            got = {"v": "under way"}
+            for _ in range(1000):
+                if (got := using.run(said)) != {"v": "under way"}:
+                    break
+            self.assertEqual(got, {"v": "nil"})
+
     def test_every_reply(self):
         with redis.Server() as server, Using(server) as using:
             self.check(using, "r:ping()", "PONG")

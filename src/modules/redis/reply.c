@@ -186,6 +186,12 @@ void redis_reply_free(struct redis_reply *reply)
 
 /* ---- as Lua has it ---- */
 
+struct redis_reply **redis_reply_list(struct redis_reply *reply, size_t *count)
+{
+    *count = reply->len;
+    return reply->type == REDIS_REPLY_ARRAY ? reply->elements : NULL;
+}
+
 bool redis_reply_is_error(const struct redis_reply *reply)
 {
     return reply->type == REDIS_REPLY_ERROR;

@@ -42,6 +42,9 @@ struct redis_reply *redis_replies_next(struct redis_replies *replies, const char
 
 void redis_reply_free(struct redis_reply *reply);
 
+/* An array's elements, each of which may be freed and then NULL; or NULL. */
+struct redis_reply **redis_reply_list(struct redis_reply *reply, size_t *count);
+
 /* Whether it is an error.  Then text[0..len) is what the server says. */
 bool redis_reply_is_error(const struct redis_reply *reply);
 
