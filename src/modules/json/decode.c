@@ -240,7 +240,7 @@ int json_decode(lua_State *lua)
     }
     decode->pieces = parse.len > PIECE_BYTES && task_sliced(lua);
     if (decode->pieces)
-        decode->job = json_job_begin(script_of(lua)->loop, &parse, job_done, decode);
+        decode->job = json_job_begin(script_of(lua)->queue->loop, &parse, job_done, decode);
     if (decode->job)
         return wait_yield(lua, &decode->wait, decode_cancel, job_over);
     json_parse(&parse);

@@ -45,7 +45,7 @@ static void expect_ack(struct peer *peer, uint64_t stream_id, size_t size)
         if (peer_read(peer))
             continue;
         ev_io_start(loop, &peer->readable);
-        stage_turn(loop);
+        stage_turn(&peer->desk->stage);
         ev_io_stop(loop, &peer->readable);
     }
     peer->used += used;
@@ -168,7 +168,7 @@ START_TEST(held_by_a_peer_that_never_reads)
     ask(&peer, 1, 9000);
     peer_notify(&peer, 3, 1, "big:9000");
     while (desk.agent->nconns)
-        stage_turn(desk.stage.loop);
+        stage_turn(&desk.stage);
     peer_close(&peer);
     desk_close(&desk);
 }

@@ -88,7 +88,7 @@ START_TEST(in_the_background)
     begin(&stage);
     stage_expect(&stage, "background", NO_ARGS, "ok");
     while (stage.script->tasks.count)
-        stage_turn(stage.loop);
+        stage_turn(&stage);
     stage_expect(&stage, "result", NO_ARGS, "ok set-var txn.said str nil");
     stage_close(&stage);
 }
@@ -101,7 +101,7 @@ START_TEST(in_a_handler)
     begin(&stage);
     stage_expect(&stage, "handler", NO_ARGS, "ok set-var txn.during int64 0");
     while (stage.script->tasks.count)
-        stage_turn(stage.loop);
+        stage_turn(&stage);
     stage_close(&stage);
 }
 END_TEST
@@ -116,7 +116,7 @@ START_TEST(stopped_at_any_moment)
         begin(&stage);
         stage_expect(&stage, "forever", NO_ARGS, "ok");
         for (int i = 0; i < turns; i++)
-            stage_turn(stage.loop);
+            stage_turn(&stage);
         script_stop(stage.script);
         stage.script = NULL;
         stage_close(&stage);
