@@ -87,7 +87,7 @@ START_TEST(in_the_background)
 
     begin(&stage);
     stage_expect(&stage, "background", NO_ARGS, "ok");
-    while (stage.script->tasks.count)
+    while (stage.script->background.count)
         stage_turn(&stage);
     stage_expect(&stage, "result", NO_ARGS, "ok set-var txn.said str nil");
     stage_close(&stage);
@@ -100,7 +100,7 @@ START_TEST(in_a_handler)
 
     begin(&stage);
     stage_expect(&stage, "handler", NO_ARGS, "ok set-var txn.during int64 0");
-    while (stage.script->tasks.count)
+    while (stage.script->background.count)
         stage_turn(&stage);
     stage_close(&stage);
 }
