@@ -44,7 +44,7 @@ static bool drained(const struct conn *conn)
     case DRAIN_NOT:
         return false;
     case DRAIN_IDLE:
-        return buf_len(&conn->in) == 0 && !fragments_open(conn);
+        return buf_len(&conn->in) == 0 && !conn->job.queued && !fragments_open(conn);
     case DRAIN_ALL:
         return !frame_waits(conn);
     }

@@ -45,7 +45,7 @@ class Drain(unittest.TestCase):
                 for client in clients:
                     client.ack((1, 1))
                 try:
-                    self.stop(agent, 20)
+                    agent.stop()
                 finally:
                     stop.set()
                 for each in ended:
