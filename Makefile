@@ -14,7 +14,9 @@ VERSION := 0.1.0
 CC       ?= cc
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 WERROR   ?=
-OPTIMIZE ?= -O2 -g
+# gcc's, for clang's wants a linker plug-in that is not everywhere.
+LTO      ?= $(if $(findstring Free Software Foundation,$(shell $(CC) --version 2>/dev/null)),-flto=auto)
+OPTIMIZE ?= -O3 -g -fno-plt $(LTO)
 CFLAGS   ?=
 LDFLAGS  ?=
 

@@ -260,7 +260,7 @@ static void call_handler(struct calling *calling, const struct message *message)
     invoke_start(script, &call);
     /* What spoa.after left is part of it. */
     while (!calling->over || script->holds > 0)
-        queue_wait(script->queue);
+        ev_run(script->queue->loop, EVRUN_ONCE);
 }
 
 static int call_in_loop(const struct config *config, const struct message *message)
@@ -273,7 +273,7 @@ static int call_in_loop(const struct config *config, const struct message *messa
     budget_open(wait_expired);
     script_load(&queue, &config->script, true, print_fault, call_loaded, &calling);
     while (!calling.loaded)
-        queue_wait(&queue);
+        ev_run(loop, EVRUN_ONCE);
     if (calling.script) {
         call_handler(&calling, message);
         script_stop(calling.script);

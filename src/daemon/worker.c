@@ -383,7 +383,7 @@ int worker_check(const struct config *config)
     budget_open(wait_expired);
     script_load(&queue, &config->script, false, fault_to_stderr, check_loaded, &outcome);
     while (!outcome.over)
-        queue_wait(&queue);
+        ev_run(loop, EVRUN_ONCE);
     script_stop(outcome.script);
     queue_close(&queue);
     budget_close();

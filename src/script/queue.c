@@ -46,7 +46,7 @@ static uint64_t queue_slice(struct queue *queue, uint64_t began)
 {
     uint64_t now = began;
     struct job *job = queue_next(queue);
-    bool background = job->lane == LANE_BACKGROUND;
+    bool background = job && job->lane == LANE_BACKGROUND; /* a flush may have closed all */
 
     for (; job && now - began < QUEUE_SLICE; job = queue_next(queue)) {
         enum lane lane = job->lane;
@@ -63,31 +63,41 @@ static uint64_t queue_slice(struct queue *queue, uint64_t began)
     return now;
 }
 
-static void queue_turn(struct ev_loop *loop, ev_prepare *prepare, int events)
+static void queue_flush(struct queue *queue)
+{
+    if (queue->flush)
+        queue->flush(queue->context);
+}
+
+/* After the callbacks of all that has happened: what waits for no turn leaves, then a slice. */
+static void queue_turn(struct ev_loop *loop, ev_check *check, int events)
+{
+    struct queue *queue = check->data;
+    uint64_t began, ended;
+
+    (void)loop;
+    (void)events;
+    if (!queue_next(queue))
+        return;
+    queue_flush(queue);
+    began = clock_seen();
+    ended = queue_slice(queue, began);
+    if (queue->held)
+        queue->held(queue->context, ended - began);
+}
+
+/* Before the loop blocks, which it may only with nothing left to do. */
+static void queue_end(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     struct queue *queue = prepare->data;
 
     (void)events;
-    if (queue->flush)
-        queue->flush(queue->context);
-    if (queue_next(queue)) {
-        uint64_t began = clock_seen(), ended = queue_slice(queue, began);
-
-        if (queue->held)
-            queue->held(queue->context, ended - began);
-        if (queue->flush)
-            queue->flush(queue->context);
-    }
+    queue_flush(queue);
     if (queue_next(queue))
         ev_idle_start(loop, &queue->unwilling);
     else
         ev_idle_stop(loop, &queue->unwilling);
     clock_forget();
-}
-
-void queue_wait(struct queue *queue)
-{
-    ev_run(queue->loop, queue_next(queue) ? EVRUN_NOWAIT : EVRUN_ONCE);
 }
 
 /* It is there, which is all. */
@@ -104,9 +114,13 @@ void queue_open(struct queue *queue, struct ev_loop *loop)
     for (int lane = 0; lane < LANE_COUNT; lane++)
         TAILQ_INIT(&queue->lanes[lane].jobs);
     ev_idle_init(&queue->unwilling, stay_awake);
-    ev_prepare_init(&queue->turn, queue_turn);
-    queue->turn.data = queue;
-    ev_prepare_start(loop, &queue->turn);
+    ev_check_init(&queue->turn, queue_turn);
+    ev_set_priority(&queue->turn, EV_MINPRI);
+    ev_prepare_init(&queue->end, queue_end);
+    queue->turn.data = queue->end.data = queue;
+    ev_check_start(loop, &queue->turn);
+    ev_prepare_start(loop, &queue->end);
+    ev_unref(loop);
     ev_unref(loop);
 }
 
@@ -114,7 +128,9 @@ void queue_close(struct queue *queue)
 {
     ev_idle_stop(queue->loop, &queue->unwilling);
     ev_ref(queue->loop);
-    ev_prepare_stop(queue->loop, &queue->turn);
+    ev_ref(queue->loop);
+    ev_check_stop(queue->loop, &queue->turn);
+    ev_prepare_stop(queue->loop, &queue->end);
 }
 
 void queue_serve(struct queue *queue, void (*flush)(void *context),

@@ -56,7 +56,8 @@ struct queue {
         uint64_t used; /* nanoseconds by weight, since it last had nothing to do */
     } lanes[LANE_COUNT];
     uint64_t used;     /* of the lane that ran last */
-    ev_prepare turn;   /* before the loop blocks */
+    ev_check turn;     /* after all other callbacks */
+    ev_prepare end;    /* before the loop blocks */
     ev_idle unwilling; /* keeps it from blocking while there are jobs */
     void (*flush)(void *context);
     void (*held)(void *context, uint64_t nanoseconds);
@@ -67,14 +68,10 @@ struct queue {
 void queue_open(struct queue *queue, struct ev_loop *loop);
 void queue_close(struct queue *queue);
 
-/* flush is called before the loop blocks and after each slice; held is told how long a slice
- * has held the loop.  Both NULL for nobody. */
+/* flush is called before and after each slice, and before the loop blocks; held is told how long a
+ * slice has held the loop.  Both NULL for nobody. */
 void queue_serve(struct queue *queue, void (*flush)(void *context),
                  void (*held)(void *context, uint64_t nanoseconds), void *context);
-
-/* One turn, for who does not leave the running to ev_run: does what there is to be done, or
- * waits until something happens. */
-void queue_wait(struct queue *queue);
 
 static inline void job_init(struct job *job, void (*run)(struct job *job))
 {

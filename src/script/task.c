@@ -151,6 +151,8 @@ __attribute__((noinline)) static void task_blocked(struct task *task, uint64_t t
 {
     struct script *script = task->script;
 
+    if (!task->handler && !script->queue->flush)
+        return; /* it loads, and nobody is there to be held */
     if (task->handler)
         task->handler->metrics->blocked++;
     else

@@ -40,7 +40,8 @@ class Using:
             options = f"port = {options.port}, timeout = 5"
         if "handler-timeout" not in config:
             config += "\nhandler-timeout 30s"
-        config += "\nhandler-cpu 20s"
+        if "handler-cpu" not in config:
+            config += "\nhandler-cpu 20s"
         self.agent = Agent(LUA % options, config=config)
 
     def __enter__(self):

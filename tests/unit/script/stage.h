@@ -402,7 +402,7 @@ static inline void stage_turn(struct stage *stage)
     ev_timer_init(&patience, stage_impatient, STAGE_PATIENCE, 0);
     ev_now_update(loop);
     ev_timer_start(loop, &patience);
-    queue_wait(&stage->queue);
+    ev_run(loop, EVRUN_ONCE);
     ck_assert_msg(ev_is_active(&patience), "nothing happened for %g seconds", STAGE_PATIENCE);
     ev_timer_stop(loop, &patience);
 }
