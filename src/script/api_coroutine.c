@@ -64,7 +64,6 @@ static int drive(lua_State *lua, lua_State *inner, int nargs, bool wrapped)
             return lua_yieldk(lua, 0, wrapped, resume_again);
         }
         why = wait_refuse(script, inner);
-        budget_switch(lua);
         if (why)
             return luaL_error(lua, "%s", why);
         nargs = 0;
@@ -173,7 +172,6 @@ static int api_close(lua_State *lua)
     if (lua_status(inner) == LUA_OK && lua_getstack(inner, 0, &about) != 0)
         return luaL_error(lua, "cannot close a running coroutine");
     status = wait_close(script_of(lua), inner);
-    budget_switch(lua);
     if (status == LUA_YIELD)
         return luaL_error(lua, "too many coroutines are closing one another");
     lua_pushboolean(lua, status == LUA_OK);

@@ -146,14 +146,17 @@ unsigned budget_leave(void)
     return budget.ticks;
 }
 
-void budget_switch(lua_State *lua)
+lua_State *budget_switch(lua_State *lua)
 {
-    if (!budget.running)
-        return;
+    lua_State *before = budget.running;
+
+    if (!before)
+        return NULL;
     budget.running = lua;
     /* The hook of the coroutine that was left does not count instructions of this one. */
     if (budget.end != BUDGET_LEFT)
         lua_sethook(lua, budget.expired, LUA_MASKCOUNT, 1);
+    return before;
 }
 
 struct budget_run budget_save(void)

@@ -45,8 +45,8 @@ void budget_enter(lua_State *lua, const struct budget_limits *limits);
 /* The run ended; a hook that is still armed is taken off.  The ticks that are left. */
 unsigned budget_leave(void);
 
-/* Within a run another coroutine goes on; nothing is reset. */
-void budget_switch(lua_State *lua);
+/* Within a run another coroutine goes on; nothing is reset.  The one that did until now. */
+lua_State *budget_switch(lua_State *lua);
 
 /* A run within a run, with limits of its own; the outer one goes on afterwards with what it
  * had left. */

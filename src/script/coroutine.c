@@ -94,14 +94,16 @@ int coroutine_close(lua_State *coroutine, bool unstoppable)
     static unsigned depth;
     int status = lua_status(coroutine);
     bool failed = status != LUA_OK && status != LUA_YIELD;
+    lua_State *before;
 
     if ((failed && unstoppable) || depth == CLOSING_MAX)
         return status;
     coroutine_own(coroutine, OWNER_CLOSING, NULL);
-    budget_switch(coroutine);
+    before = budget_switch(coroutine);
     depth++;
     status = lua_resetthread(coroutine);
     depth--;
+    budget_switch(before);
     coroutine_own(coroutine, OWNER_NOBODY, NULL);
     return status;
 }

@@ -210,7 +210,6 @@ static void task_close(struct task *task)
         coroutine = outer;
     }
     coroutine_close(coroutine, task->raised);
-    budget_switch(coroutine);
     task_leave(task, caller, began);
     coroutine_drop(task->script, &task->coroutine);
     task_over(task);
