@@ -47,22 +47,23 @@ static enum budget_end budget_judge(void)
         return BUDGET_CPU;
     if (budget.until != CLOCK_NEVER && monotonic() >= budget.until)
         return BUDGET_DEADLINE;
-    return budget.slice_over ? BUDGET_SLICE : BUDGET_LEFT;
+    return budget.sliced && budget.slice_over ? BUDGET_SLICE : BUDGET_LEFT;
 }
 
 /* lua_sethook is made to be called from a signal handler (lua.c does the same). */
 static void budget_tick(int signal, siginfo_t *info, void *context)
 {
     unsigned ticks = 1 + (unsigned)info->si_overrun;
+    bool slice = info->si_value.sival_ptr == &budget.slicer;
     enum budget_end end;
 
     (void)signal;
     (void)context;
+    if (slice)
+        budget.slice_over = true;
     if (!budget.running)
         return;
-    if (info->si_value.sival_ptr == &budget.slicer)
-        budget.slice_over = budget.sliced;
-    else
+    if (!slice)
         budget.ticks = budget.ticks > ticks ? budget.ticks - ticks : 0;
     end = budget_judge();
     if (end == BUDGET_LEFT)
@@ -172,11 +173,16 @@ struct budget_run budget_save(void)
     return run;
 }
 
+/* The inner run was neither sliced nor counted here, so what it took is looked at now: a run
+ * that does little else might never meet a tick of its own. */
 void budget_restore(const struct budget_run *run)
 {
-    budget_enter(run->running, &run->limits);
-    budget.end = run->end;
-    if (run->end != BUDGET_LEFT)
+    budget.ticks = run->limits.ticks;
+    budget.until = run->limits.until;
+    budget.sliced = run->limits.sliced;
+    budget.running = run->running;
+    budget.end = run->end != BUDGET_LEFT ? run->end : budget_judge();
+    if (budget.end != BUDGET_LEFT)
         lua_sethook(run->running, budget.expired, LUA_MASKCOUNT, 1);
 }
 

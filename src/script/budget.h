@@ -48,8 +48,8 @@ unsigned budget_leave(void);
 /* Within a run another coroutine goes on; nothing is reset.  The one that did until now. */
 lua_State *budget_switch(lua_State *lua);
 
-/* A run within a run, with limits of its own; the outer one goes on afterwards with what it
- * had left. */
+/* A run within a run, with limits of its own and not sliced; the outer one goes on afterwards
+ * with what it had left, its slice too. */
 struct budget_run {
     lua_State *running;
     enum budget_end end;

@@ -36,7 +36,7 @@ void wait_wake(struct wait *wait);
 
 /* ---- for what takes long in the background ---- */
 
-/* Whether lua runs in a background task and can yield, so that wait_slice may be called. */
+/* Whether lua runs in a background task and can yield, so that task_slice may be called. */
 bool task_sliced(lua_State *lua);
 
 /* `return task_slice(...)`: others have their turn, then resumed runs as lua_yieldk has it. */
