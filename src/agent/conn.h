@@ -2,7 +2,7 @@
  * conn: one connection from HAProxy: its socket, its bytes in and out, its state.
  *
  * Bytes that come in become frames here, and NOTIFYs become exchanges.  Whatever goes out is
- * appended to one buffer and leaves in conn_flush, called once per turn of the loop.
+ * appended to one buffer and leaves in conn_flush, called after each slice of the queue.
  * conn_close alone frees a connection and all that is its own.
  */
 #ifndef AGENT_CONN_H
@@ -41,7 +41,7 @@ struct conn {
     struct log_subject about; /* the two, for the log */
     int fd;
     enum conn_state state;
-    bool dirty;   /* has output for this turn */
+    bool dirty;   /* is to be flushed after this slice */
     bool held;    /* whole frames are in `in`, which its turn or its bounds have held back */
     bool blocked; /* the socket takes no more output for now */
     bool single;  /* HAProxy has one stream at a time here; see exchange_start */
@@ -87,10 +87,10 @@ void conn_answered(struct conn *conn);
 /* Refuses the peer: AGENT-DISCONNECT with this status, and the end of the connection. */
 void conn_refuse(struct conn *conn, enum status status);
 
-/* The agent's turn: sends, and goes on with frames that were held back. */
+/* After a slice: sends, and has frames that were held back queued. */
 void conn_flush(struct conn *conn);
 
-/* Gives it a turn at the end of this one of the loop. */
+/* It is flushed after this slice. */
 void conn_mark_dirty(struct conn *conn);
 
 #endif

@@ -98,9 +98,10 @@ const struct config_row config_rows[] = {
         .min = "1ms",
         .max = "1h",
         FIELD(script.timeout),
-        .text = "How long a handler may take from NOTIFY to ACK, waits included. It is then "
-                "cancelled and its message fails with \"timeout\". Keep it below HAProxy's "
-                "timeout processing, or HAProxy gives up first and never sees the reason.",
+        .text = "How long a handler may take from NOTIFY to ACK, whether it waits, computes or has "
+                "yet to begin. It is then ended and its message fails with \"timeout\". Keep it "
+                "below HAProxy's timeout processing, or HAProxy gives up first and never sees the "
+                "reason.",
     },
     {
         .heading = "Handlers",

@@ -65,7 +65,7 @@ class Manual(unittest.TestCase):
         said = re.findall(r"^\.It Ic (handler-\S+) , No (\S+)$", HANDLERS, re.M)
         self.assertEqual({key for key, _ in said}, {key for key in ROWS if key.startswith("handler-")})
         said += re.findall(r"^\.Ic (background-\S+)\n\((\w+)\)", HANDLERS, re.M)
-        self.assertEqual(len(said), 6)
+        self.assertEqual(len(said), 7)
         for key, default in said:
             self.assertIn(f'.initial = "{default}"', ROWS[key])
 
