@@ -14,19 +14,31 @@
 
 static int resume_again(lua_State *lua, int status, lua_KContext wrapped);
 
+/* Pushes the error that is on top of inner's stack, where it stays as long as inner is not
+ * closed: it may be asked for again. */
+static void push_error(lua_State *lua, lua_State *inner)
+{
+    lua_xmove(inner, lua, 1);
+    if (lua_status(inner) == LUA_OK)
+        return;
+    lua_pushvalue(lua, -1);
+    lua_xmove(lua, inner, 1);
+}
+
 /* wrap raises what resume returns; the position is put in front as Lua's own wrap does. */
 static int inner_failed(lua_State *lua, lua_State *inner, bool wrapped)
 {
-    bool memory;
+    struct script *script = script_of(lua);
+    bool memory = lua_status(inner) == LUA_ERRMEM;
 
+    wait_failed(script, inner);
     if (!wrapped) {
         lua_pushboolean(lua, 0);
-        lua_xmove(inner, lua, 1);
+        push_error(lua, inner);
         return 2;
     }
-    memory = lua_status(inner) == LUA_ERRMEM;
-    wait_close(script_of(lua), inner);
-    lua_xmove(inner, lua, 1);
+    wait_close(script, inner);
+    push_error(lua, inner);
     if (lua_type(lua, -1) == LUA_TSTRING && !memory) {
         luaL_where(lua, 1);
         lua_insert(lua, -2);
@@ -95,6 +107,7 @@ static const char *taken(lua_State *inner)
 {
     switch (coroutine_owner(inner).kind) {
     case OWNER_NOBODY:
+    case OWNER_STOPPED:
         return NULL;
     case OWNER_CLOSING:
         return "cannot %s a coroutine that is being closed";
@@ -177,7 +190,7 @@ static int api_close(lua_State *lua)
     lua_pushboolean(lua, status == LUA_OK);
     if (status == LUA_OK)
         return 1;
-    lua_xmove(inner, lua, 1);
+    push_error(lua, inner);
     return 2;
 }
 

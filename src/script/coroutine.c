@@ -6,9 +6,9 @@
 #include "script/budget.h"
 #include "script/script.h"
 
-/* Coroutines that close one another: Lua 5.4.4 counts C calls of each alone, and would let
- * them use up the C stack together. */
-#define CLOSING_MAX 100
+/* Coroutines that close one another may use so much of the C stack together: Lua 5.4.4 counts
+ * the C calls of each alone, and 200 of them take some hundred KiB. */
+#define CLOSING_STACK ((size_t)1 << 20)
 
 #define KIND_MASK ((uintptr_t)7)
 
@@ -70,7 +70,8 @@ bool coroutine_get(struct script *script, struct coroutine *coroutine, void *tas
 
 void coroutine_drop(struct script *script, struct coroutine *coroutine)
 {
-    coroutine_own(coroutine->lua, OWNER_NOBODY, NULL);
+    if (coroutine_owner(coroutine->lua).kind != OWNER_STOPPED)
+        coroutine_own(coroutine->lua, OWNER_NOBODY, NULL);
     luaL_unref(script->lua, LUA_REGISTRYINDEX, coroutine->anchor);
     coroutine->lua = NULL;
 }
@@ -89,23 +90,29 @@ void coroutine_put(struct script *script, struct coroutine *coroutine)
     coroutine->lua = NULL;
 }
 
-int coroutine_close(lua_State *coroutine, bool unstoppable)
+int coroutine_close(lua_State *coroutine)
 {
-    static unsigned depth;
-    int status = lua_status(coroutine);
-    bool failed = status != LUA_OK && status != LUA_YIELD;
-    lua_State *before;
+    static uintptr_t outermost; /* where on the C stack; 0 while none is being closed */
+    uintptr_t caller = outermost, here = (uintptr_t)__builtin_frame_address(0);
+    lua_State *closer;
+    int status;
 
-    if ((failed && unstoppable) || depth == CLOSING_MAX)
-        return status;
+    if (coroutine_owner(coroutine).kind == OWNER_STOPPED ||
+        (caller && caller - here > CLOSING_STACK))
+        return lua_status(coroutine);
+    outermost = caller ? caller : here;
     coroutine_own(coroutine, OWNER_CLOSING, NULL);
-    before = budget_switch(coroutine);
-    depth++;
+    closer = budget_switch(coroutine);
     status = lua_resetthread(coroutine);
-    depth--;
-    budget_switch(before);
+    budget_switch(closer);
     coroutine_own(coroutine, OWNER_NOBODY, NULL);
+    outermost = caller;
     return status;
+}
+
+void coroutine_stopped(lua_State *coroutine)
+{
+    coroutine_own(coroutine, OWNER_STOPPED, NULL);
 }
 
 void coroutine_pool_clear(struct script *script)

@@ -21,6 +21,7 @@ enum owner_kind {
     OWNER_POOL,    /* kept for the next task */
     OWNER_CLOSING, /* its <close> variables are running */
     OWNER_MAIN,    /* the state's own: what finalizers may be handed by coroutine.running */
+    OWNER_STOPPED, /* a hook's error has ended it: see coroutine_close */
 };
 
 struct owner {
@@ -49,7 +50,7 @@ bool coroutine_get(struct script *script, struct coroutine *coroutine, void *tas
 /* One that returned normally goes back to the pool, whatever is on its stack. */
 void coroutine_put(struct script *script, struct coroutine *coroutine);
 
-/* One that did not is Lua's to collect. */
+/* One that did not is Lua's to collect, and a script's that still has it. */
 void coroutine_drop(struct script *script, struct coroutine *coroutine);
 
 /*
@@ -58,10 +59,15 @@ void coroutine_drop(struct script *script, struct coroutine *coroutine);
  * when it had failed, or a <close> variable did; a status as lua_resetthread has it.  It is
  * nobody's while it is closed, and afterwards.  Not the main one's, nor one that is running.
  *
- * unstoppable: an error that a hook raised has ended it.  Lua 5.4 has hooks off on it for
- * good then, so that nothing could stop its <close> variables, which therefore do not run.
+ * It stays as it is, with its status, when it is the last of so many that close one another
+ * that the C stack would not do, and when an error that a hook raised has ended it
+ * (coroutine_stopped): Lua 5.4 has hooks off on it for good then, so that nothing could stop
+ * its <close> variables.
  */
-int coroutine_close(lua_State *coroutine, bool unstoppable);
+int coroutine_close(lua_State *coroutine);
+
+/* A hook has raised the error that ended it. */
+void coroutine_stopped(lua_State *coroutine);
 
 void coroutine_pool_clear(struct script *script);
 

@@ -125,6 +125,8 @@ static void task_returned(struct task *task, int nresults)
 /* It is stopped where it is, or failed outside of what it called. */
 static void task_failed(struct task *task, int status)
 {
+    if (task->raised == task->coroutine.lua && status != LUA_YIELD)
+        coroutine_stopped(task->coroutine.lua);
     task_detach(task);
     blame_task(task, status);
     task_close_later(task);
@@ -206,10 +208,10 @@ static void task_close(struct task *task)
     while (coroutine != task->coroutine.lua) {
         lua_State *outer = coroutine_owner(coroutine).by;
 
-        coroutine_close(coroutine, task->raised);
+        coroutine_close(coroutine);
         coroutine = outer;
     }
-    coroutine_close(coroutine, task->raised);
+    coroutine_close(coroutine);
     task_leave(task, caller, began);
     coroutine_drop(task->script, &task->coroutine);
     task_over(task);
@@ -251,7 +253,8 @@ static void task_run(struct task *task, int nargs)
 
     task->state = TASK_IS_RUNNING;
     task->inner = NULL;
-    task->raised = task->spared = false;
+    task->raised = NULL;
+    task->spared = false;
     status = lua_resume(task->coroutine.lua, script->lua, nargs, &nresults);
     left = task_leave(task, caller, began);
     if (background)
@@ -302,7 +305,8 @@ bool task_init(struct task *task, struct script *script, const struct task_kind 
     task->why = NULL;
     task->told = NULL;
     task->subject = NULL;
-    task->raised = task->spared = false;
+    task->raised = NULL;
+    task->spared = false;
     task->parent = NULL;
     LIST_INIT(&task->children);
     job_init(&task->job, task_turn);

@@ -128,7 +128,7 @@ struct task {
     enum task_result result;     /* why it ends, as soon as that is known */
     const char *why;             /* of a result: the words for it, or NULL for those raised */
     char *told;                  /* of a result: the whole text; see blame.h */
-    bool raised;                 /* a hook has raised an error in this run; see coroutine_close */
+    lua_State *raised;           /* where a hook has raised an error in this run, or NULL */
     bool spared;                 /* see wait_spare */
     struct log_subject *subject; /* about's own, when whose it was may be gone */
     ev_timer deadline;

@@ -124,7 +124,7 @@ void wait_expired(lua_State *lua, lua_Debug *about)
         lua_yield(lua, 0);
         return;
     }
-    task->raised = true;
+    task->raised = lua;
     hook_raise(lua, why_over(task, end));
 }
 
@@ -147,17 +147,15 @@ void wait_pass(struct script *script, lua_State *inner, lua_State *outer)
 }
 
 /* Closes first and those outwards to last. */
-static int close_chain(struct task *task, lua_State *first, lua_State *last)
+static int close_chain(lua_State *first, lua_State *last)
 {
-    bool unstoppable = task && task->raised;
-
     while (first != last) {
         lua_State *outer = coroutine_owner(first).by;
 
-        coroutine_close(first, unstoppable);
+        coroutine_close(first);
         first = outer;
     }
-    return coroutine_close(last, unstoppable);
+    return coroutine_close(last);
 }
 
 /* The same, with time for the <close> variables when whoever runs has none left. */
@@ -167,13 +165,13 @@ static int close_in_time(struct task *task, lua_State *first, lua_State *last)
     int status;
 
     if (!task || !budget_over())
-        return close_chain(task, first, last);
+        return close_chain(first, last);
     run = budget_save();
     if (!wait_spare(task, first)) {
         budget_restore(&run);
-        return close_chain(task, first, last);
+        return close_chain(first, last);
     }
-    status = close_chain(task, first, last);
+    status = close_chain(first, last);
     budget_leave();
     budget_restore(&run);
     return status;
@@ -195,6 +193,14 @@ const char *wait_refuse(struct script *script, lua_State *inner)
     task_unwait(task);
     close_in_time(task, innermost, inner);
     return why;
+}
+
+void wait_failed(struct script *script, lua_State *inner)
+{
+    const struct task *task = script->tasks.running;
+
+    if (task && task->raised == inner)
+        coroutine_stopped(inner);
 }
 
 int wait_close(struct script *script, lua_State *inner)

@@ -71,6 +71,9 @@ void wait_pass(struct script *script, lua_State *inner, lua_State *outer);
  */
 const char *wait_refuse(struct script *script, lua_State *inner);
 
+/* inner came back with an error: perhaps one that was raised to stop it. */
+void wait_failed(struct script *script, lua_State *inner);
+
 /* Closes a script's coroutine within whatever is running; see coroutine_close. */
 int wait_close(struct script *script, lua_State *inner);
 

@@ -212,6 +212,83 @@ START_TEST(runaway_in_sort_closes_with_a_runaway)
 }
 END_TEST
 
+/* What an iterator's error has closed is not what is running. */
+START_TEST(runaway_after_a_wrap_that_failed)
+{
+    check_runaway("function runaway()\n"
+                  "  pcall(coroutine.wrap(function() error('oops') end))\n"
+                  "  collectgarbage()\n"
+                  "  while true do end\n"
+                  "end");
+}
+END_TEST
+
+/* A coroutine that was stopped has hooks off for good, whoever closes it, and however often. */
+START_TEST(stopped_coroutine_is_closed_by_another)
+{
+    struct stage stage;
+    struct outcome outcome;
+
+    stage_prepare(&stage, "local stopped\n"
+                          "function runaway()\n"
+                          "  table.sort({ 3, 2, 1 }, function()\n"
+                          "    stopped = coroutine.create(function()\n"
+                          "      local x <close> = setmetatable({}, { __close = function()\n"
+                          "        while true do end\n"
+                          "      end })\n"
+                          "      table.sort({ 3, 2, 1 }, function() while true do end end)\n"
+                          "    end)\n"
+                          "    coroutine.resume(stopped)\n"
+                          "  end)\n"
+                          "end\n"
+                          "function close()\n"
+                          "  local good, why\n"
+                          "  for i = 1, 10000 do good, why = coroutine.close(stopped) end\n"
+                          "  return { txn = { good = good, why = why:match('handler%-cpu'),\n"
+                          "    again = select(2, coroutine.resume(stopped)) } }\n"
+                          "end");
+    stage.options.cpu = 0.02;
+    stage_begin(&stage);
+    stage_run(&stage, &outcome, "runaway", NO_ARGS);
+    ck_assert_int_eq(outcome.result, TASK_TIMEOUT);
+    stage_expect(&stage, "close", NO_ARGS,
+                 "ok set-var txn.again str cannot resume dead coroutine; "
+                 "set-var txn.good bool false; set-var txn.why str handler-cpu");
+    stage_close(&stage);
+}
+END_TEST
+
+/* The same in the background, where a function goes on after spoa.atomic was stopped. */
+START_TEST(stopped_in_an_atomic_function)
+{
+    struct stage stage;
+
+    stage_prepare(&stage, "local how = 'never'\n"
+                          "function begin() spoa.after(function()\n"
+                          "  local co = coroutine.create(function()\n"
+                          "    local x <close> = setmetatable({}, { __close = function()\n"
+                          "      while true do end\n"
+                          "    end })\n"
+                          "    table.sort({ 3, 2, 1 }, function() while true do end end)\n"
+                          "  end)\n"
+                          "  pcall(spoa.atomic, coroutine.resume, co)\n"
+                          "  for i = 1, 1000 do coroutine.close(co) end\n"
+                          "  spoa.sleep(0)\n"
+                          "  for i = 1, 1000 do coroutine.close(co) end\n"
+                          "  how = 'well'\n"
+                          "end) end\n"
+                          "function ended()\n"
+                          "  while how == 'never' do spoa.sleep(0.001) end\n"
+                          "  return { ['txn.how'] = how }\n"
+                          "end");
+    stage.options.cpu = 0.02;
+    stage_begin(&stage);
+    stage_expect(&stage, "begin", NO_ARGS, "ok");
+    stage_expect(&stage, "ended", NO_ARGS, "ok set-var txn.how str well");
+    stage_close(&stage);
+}
+END_TEST
+
 /* Uses up the budget where no hook can see it, then yields. */
 static int burn_and_yield(lua_State *lua)
 {
@@ -375,7 +452,8 @@ UNIT_MAIN("budget", loop, pcall_cannot_swallow_it, pcall_in_pcall, xpcall_with_a
           generator_that_never_ends, inside_sort, inside_sort_under_pcall, inside_wrap_inside_sort,
           inside_gsub, inside_sort_inside_wrap, inside_a_metamethod, inside_close,
           runaway_closes_with_a_runaway, runaway_in_wrap_closes_with_a_runaway,
-          runaway_in_sort_closes_with_a_runaway, coroutine_left_with_the_hook_on,
-          budget_is_between_waits, runaway_after_a_wait, runaway_after_cancelling_a_child,
-          child_that_closes_with_a_runaway, runaway_after_a_child_that_failed,
-          runaway_while_its_error_is_described, loading)
+          runaway_in_sort_closes_with_a_runaway, runaway_after_a_wrap_that_failed,
+          stopped_coroutine_is_closed_by_another,
+          stopped_in_an_atomic_function, coroutine_left_with_the_hook_on, budget_is_between_waits,
+          runaway_after_a_wait, runaway_after_cancelling_a_child, child_that_closes_with_a_runaway,
+          runaway_after_a_child_that_failed, runaway_while_its_error_is_described, loading)

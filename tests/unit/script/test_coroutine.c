@@ -574,6 +574,44 @@ START_TEST(close_may_wait_in_a_handler_that_goes_on)
 }
 END_TEST
 
+/* Each closes the next from as deep as Lua lets it go in one: all together the C stack has an end.
+ */
+START_TEST(coroutines_that_close_one_another)
+{
+    struct stage stage;
+
+    stage_prepare(&stage,
+                  "local function deep(n, f)\n"
+                  "  if n == 0 then f() return end\n"
+                  "  string.gsub('a', 'a', function() deep(n - 1, f) end)\n"
+                  "end\n"
+                  "function f()\n"
+                  "  local all, errors = {}, {}\n"
+                  "  for i = 1, 200 do\n"
+                  "    all[i] = coroutine.create(function()\n"
+                  "      local x <close> = setmetatable({}, { __close = function()\n"
+                  "        local good, why = pcall(deep, 150, function()\n"
+                  "          if all[i + 1] then coroutine.close(all[i + 1]) end\n"
+                  "        end)\n"
+                  "        if not good then errors[#errors + 1] = why:match('too many.*') end\n"
+                  "      end })\n"
+                  "      coroutine.yield()\n"
+                  "    end)\n"
+                  "    coroutine.resume(all[i])\n"
+                  "  end\n"
+                  "  coroutine.close(all[1])\n"
+                  "  return { txn = { n = #errors, why = errors[1] } }\n"
+                  "end");
+    stage.options.cpu = 10;
+    stage_begin(&stage);
+    for (int i = 0; i < 2; i++)
+        stage_expect(&stage, "f", NO_ARGS,
+                     "ok set-var txn.n int64 1; "
+                     "set-var txn.why str too many coroutines are closing one another");
+    stage_close(&stage);
+}
+END_TEST
+
 UNIT_MAIN("coroutine", what_does_not_wait_is_as_in_lua, iterators_may_wait,
           resume_waits_inside_and_gives_its_values, waits_through_many_layers,
           cancel_closes_from_the_inside, deadline_closes_from_the_inside,
@@ -581,4 +619,4 @@ UNIT_MAIN("coroutine", what_does_not_wait_is_as_in_lua, iterators_may_wait,
           generator_shared_by_handlers, yield_at_the_top_of_a_handler, wait_where_c_calls_back,
           wait_refused_two_layers_down, wait_while_loading, wait_outside_of_a_task,
           wait_in_a_finalizer, closing_cannot_wait, closing_a_child_cannot_wait,
-          close_may_wait_in_a_handler_that_goes_on)
+          close_may_wait_in_a_handler_that_goes_on, coroutines_that_close_one_another)
