@@ -9,14 +9,13 @@
 #include "script/budget.h"
 #include "script/script.h"
 
-/* text(error): what there is to be read of it. */
+/* text(error): what there is to be read of it.  Of a text that is itself: where a hook has raised
+ * one there are no hooks, and nothing would stop the __tostring that strings can have, too. */
 static int protected_text(lua_State *lua)
 {
-    if (luaL_callmeta(lua, 1, "__tostring") && lua_isstring(lua, -1))
-        return 1;
     if (lua_isstring(lua, 1))
         lua_pushvalue(lua, 1);
-    else
+    else if (!luaL_callmeta(lua, 1, "__tostring") || !lua_isstring(lua, -1))
         lua_pushfstring(lua, "(the error is a %s value)", luaL_typename(lua, 1));
     return 1;
 }

@@ -223,6 +223,16 @@ START_TEST(runaway_after_a_wrap_that_failed)
 }
 END_TEST
 
+/* The hook's error is a string, and no hook is on while it is told. */
+START_TEST(runaway_whose_error_has_a_runaway_tostring)
+{
+    check_runaway("getmetatable('').__tostring = function() while true do end end\n"
+                  "function runaway()\n"
+                  "  table.sort({ 3, 2, 1 }, function() while true do end end)\n"
+                  "end");
+}
+END_TEST
+
 /* A coroutine that was stopped has hooks off for good, whoever closes it, and however often. */
 START_TEST(stopped_coroutine_is_closed_by_another)
 {
@@ -453,7 +463,7 @@ UNIT_MAIN("budget", loop, pcall_cannot_swallow_it, pcall_in_pcall, xpcall_with_a
           inside_gsub, inside_sort_inside_wrap, inside_a_metamethod, inside_close,
           runaway_closes_with_a_runaway, runaway_in_wrap_closes_with_a_runaway,
           runaway_in_sort_closes_with_a_runaway, runaway_after_a_wrap_that_failed,
-          stopped_coroutine_is_closed_by_another,
+          runaway_whose_error_has_a_runaway_tostring, stopped_coroutine_is_closed_by_another,
           stopped_in_an_atomic_function, coroutine_left_with_the_hook_on, budget_is_between_waits,
           runaway_after_a_wait, runaway_after_cancelling_a_child, child_that_closes_with_a_runaway,
           runaway_after_a_child_that_failed, runaway_while_its_error_is_described, loading)
