@@ -172,12 +172,18 @@ static bool load_is_of(const struct load *load, const struct task *task)
 }
 
 /* Whether it cannot be over before the task goes on: it is the task's, or who loads it waits for
- * one that is. */
+ * one that is.  So many steps as there are loads, for there may be a ring of others: one that is
+ * left in a coroutine nobody resumes counts as nobody's own. */
 static bool load_needs(const struct loads *loads, const struct load *load, const struct task *task)
 {
-    while (load && !load_is_of(load, task))
+    const struct load *each;
+
+    LIST_FOREACH (each, loads, entry) {
+        if (!load || load_is_of(load, task))
+            break;
         load = load->task ? awaited_by(loads, load->task) : NULL;
-    return load != NULL;
+    }
+    return load && load_is_of(load, task);
 }
 
 static void waiter_cancel(struct wait *wait)

@@ -399,6 +399,35 @@ START_TEST(circle_of_two_tasks)
 }
 END_TEST
 
+/* Two tasks wait for one another, for the coroutine that loads 'left' is not resumed; a third
+ * comes along. */
+START_TEST(ring_of_others)
+{
+    struct stage stage;
+    struct outcome first, second, third;
+    struct task *tasks[3];
+
+    begin(&stage, "go = true\n"
+                  "module('left', function() coroutine.yield() end)\n"
+                  "module('b', function() return require 'left' end)\n"
+                  "function leave()\n"
+                  "  coroutine.wrap(function() require 'left' end)()\n"
+                  "  spoa.sleep(0.01)\n"
+                  "  _G.waits = true\n"
+                  "  require 'b'\n"
+                  "end\n"
+                  "function ask() require 'left' end\n");
+    tasks[0] = stage_start(&stage, &first, "leave", NO_ARGS);
+    tasks[1] = start_get(&stage, &second, "b");
+    while (strcmp(stage_eval(&stage, "waits"), "true") != 0)
+        stage_turn(&stage);
+    tasks[2] = stage_start(&stage, &third, "ask", NO_ARGS);
+    for (int i = 0; i < 3; i++)
+        stage_cancel(&stage, tasks[i]);
+    stage_close(&stage);
+}
+END_TEST
+
 /* Who cannot wait has an error, and the load goes on. */
 START_TEST(where_nothing_can_wait)
 {
@@ -436,4 +465,4 @@ UNIT_MAIN("api_require", results, not_found, searchers, error_with_its_traceback
           in_a_coroutine_of_the_handlers_own, others_wait_for_the_first, others_have_its_false,
           others_have_its_error, the_next_loads_it_when_the_first_is_cancelled,
           who_waits_is_cancelled, the_first_computes_for_too_long, the_first_is_collected, circles,
-          circle_of_two_tasks, where_nothing_can_wait, stopped_meanwhile)
+          circle_of_two_tasks, ring_of_others, where_nothing_can_wait, stopped_meanwhile)
