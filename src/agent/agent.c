@@ -22,7 +22,15 @@
 /* The agent has nothing to wait for any more. */
 static bool agent_is_drained(const struct agent *agent)
 {
-    return agent->drain != DRAIN_NOT && agent->nconns == 0 && !script_is_busy(agent->script);
+    const struct script *script;
+
+    if (agent->drain == DRAIN_NOT || agent->nconns > 0 || script_is_busy(agent->script))
+        return false;
+    LIST_FOREACH (script, &agent->retired, entry) {
+        if (script_is_busy(script))
+            return false;
+    }
+    return true;
 }
 
 /* After each slice: everything that there is to say, one write each. */
@@ -79,6 +87,7 @@ struct agent *agent_new(struct queue *queue, const struct agent_options *options
     LIST_INIT(&agent->dirty);
     LIST_INIT(&agent->unused);
     LIST_INIT(&agent->traces);
+    LIST_INIT(&agent->retired);
     queue_serve(queue, agent_flush, agent_held, agent);
     ev_init(&agent->deaf, agent_deaf);
     agent->deaf.data = agent;
@@ -88,7 +97,7 @@ struct agent *agent_new(struct queue *queue, const struct agent_options *options
 void agent_configure(struct agent *agent, const struct agent_options *options,
                      struct script *script)
 {
-    script_retire(agent->script);
+    script_retire(agent->script, &agent->retired);
     agent->options = options;
     agent->script = script;
     background_serve(script);
@@ -156,6 +165,8 @@ void agent_free(struct agent *agent)
     log_limit_flush(&agent->refusals, LEVEL_WARNING, "refused connections");
     log_limit_flush(&agent->faults, LEVEL_WARNING, "connections");
     log_limit_flush(&agent->unknowns, LEVEL_WARNING, "messages without a handler");
+    while (!LIST_EMPTY(&agent->retired))
+        script_stop(LIST_FIRST(&agent->retired));
     script_stop(agent->script);
     free(agent);
 }

@@ -31,7 +31,8 @@ struct agent {
     struct queue *queue;
     struct ev_loop *loop; /* the queue's */
     const struct agent_options *options;
-    struct script *script; /* where new NOTIFYs go; owned */
+    struct script *script;      /* where new NOTIFYs go; owned */
+    struct script_list retired; /* which still run something; owned */
     struct buf_pool in_pool, out_pool;
     struct conn_list conns, dirty;
     unsigned nconns;

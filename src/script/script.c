@@ -126,6 +126,8 @@ struct script *script_load(struct queue *queue, const struct script_options *opt
 
 static void script_free(struct script *script)
 {
+    if (script->listed)
+        LIST_REMOVE(script, entry);
     background_forget(script);
     load_forget(script);
     script->closing = true;
@@ -159,8 +161,11 @@ bool script_is_busy(const struct script *script)
     return script->background.count > 0;
 }
 
-void script_retire(struct script *script)
+void script_retire(struct script *script, struct script_list *list)
 {
+    if (list)
+        LIST_INSERT_HEAD(list, script, entry);
+    script->listed = list != NULL;
     script->retired = true;
     background_stop(script);
     script_let_go(script);
@@ -169,7 +174,9 @@ void script_retire(struct script *script)
 void script_stop(struct script *script)
 {
     script->holds++; /* so that it does not go away under us */
-    script_retire(script);
+    if (!script->retired)
+        script_retire(script, NULL);
+    script->closing = true;
     background_forget(script);
     task_end_all(script);
     script_release(script);

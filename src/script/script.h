@@ -29,7 +29,11 @@
 
 struct loading;
 
+LIST_HEAD(script_list, script);
+
 struct script {
+    LIST_ENTRY(script) entry; /* among those that are retired, when it is listed */
+    bool listed;
     struct queue *queue;
     struct script_options options; /* a copy; its lists are only there while loading */
     struct metrics *metrics;
@@ -46,7 +50,7 @@ struct script {
     uint8_t *scratch;        /* SCRIPT_ROOM, where results are encoded, one task at a time */
     struct loading *loading; /* until all scripts have run */
     bool retired;            /* frees itself with its last hold */
-    bool closing;            /* finalizers run for the last time: nothing may be started */
+    bool closing;            /* Lua runs for the last time: nothing may be started */
 };
 
 /* Told of each error in the scripts: "FILE:LINE: what".  The text is there for the call. */
@@ -77,8 +81,8 @@ struct script *script_of(lua_State *lua);
 void script_check_open(lua_State *lua);
 
 /* No more messages are started; the script frees itself when the last task has ended, maybe
- * now. */
-void script_retire(struct script *script);
+ * now.  Until then it is on the list, unless that is NULL. */
+void script_retire(struct script *script, struct script_list *list);
 
 /* The same, but now: whatever is still running is cancelled.  From the loop, never within a
  * task of the script's own. */

@@ -184,6 +184,31 @@ START_TEST(old_script_ends_with_a_connection)
 }
 END_TEST
 
+/* A script that is told to end in the middle of things; LeakSanitizer sees what is left. */
+static const char endless[] = "function begin() spoa.after(function()\n"
+                              "  local x <close> = setmetatable({}, { __close = function()\n"
+                              "    spoa.after(print)\n"
+                              "  end })\n"
+                              "  spoa.sleep(1000)\n"
+                              "end) end\n";
+
+START_TEST(old_script_ends_with_the_agent)
+{
+    struct desk desk;
+    struct peer peer;
+
+    desk_open(&desk, endless);
+    peer_greet(&peer, &desk);
+    peer_notify(&peer, 1, 1, "begin");
+    peer_expect(&peer, "ACK 1/1");
+    desk_settle(&desk);
+    agent_configure(desk.agent, &desk.options, load_second(&desk));
+    ck_assert(!LIST_EMPTY(&desk.agent->retired));
+    peer_close(&peer);
+    desk_close(&desk);
+}
+END_TEST
+
 START_TEST(new_options_from_the_next_notify_on)
 {
     struct desk desk;
@@ -244,6 +269,27 @@ START_TEST(drained_of_idle_connections)
     }
     ck_assert_uint_eq(drained, 1);
     ck_assert_uint_eq(desk.agent->nconns, 0);
+    desk_close(&desk);
+}
+END_TEST
+
+/* What spoa.after began in a script that serves no more is as good as in one that does. */
+START_TEST(drained_of_what_an_old_script_does)
+{
+    struct desk desk;
+    struct peer peer;
+    unsigned drained = 0;
+
+    desk_open(&desk, "function begin() spoa.after(function() spoa.sleep(0.05) end) end");
+    peer_greet(&peer, &desk);
+    peer_notify(&peer, 1, 1, "begin");
+    peer_expect(&peer, "ACK 1/1");
+    peer_close(&peer);
+    agent_configure(desk.agent, &desk.options, load_second(&desk));
+    agent_drain(desk.agent, note, &drained);
+    while (drained == 0)
+        stage_turn(&desk.stage);
+    ck_assert(LIST_EMPTY(&desk.agent->retired));
     desk_close(&desk);
 }
 END_TEST
@@ -356,6 +402,7 @@ END_TEST
 
 UNIT_MAIN("agent", so_many_connections_and_no_more, connections_do_not_mix,
           freed_with_everything_in_flight, handlers_finish_where_they_began,
-          old_script_ends_with_a_connection, new_options_from_the_next_notify_on,
-          drained_of_nothing, drained_of_idle_connections, drained_of_work,
-          drained_of_one_that_is_never_idle, drained_of_half_a_notify, drained_of_who_says_nothing)
+          old_script_ends_with_a_connection, old_script_ends_with_the_agent,
+          new_options_from_the_next_notify_on, drained_of_nothing, drained_of_idle_connections,
+          drained_of_work, drained_of_what_an_old_script_does, drained_of_one_that_is_never_idle,
+          drained_of_half_a_notify, drained_of_who_says_nothing)

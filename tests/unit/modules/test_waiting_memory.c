@@ -298,7 +298,7 @@ static void check_loading(const struct module *module, bool on)
             faulty_from(&faulty, 0, false);
             stage_expect(&stage, "ask", NO_ARGS, module->says);
             lua_setallocf(stage.script->lua, faulty.alloc, faulty.heap);
-            script_retire(stage.script);
+            script_retire(stage.script, NULL);
             stage.script = NULL;
             if (!reached)
                 break;

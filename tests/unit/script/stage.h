@@ -285,7 +285,7 @@ static inline void stage_close(struct stage *stage)
         ck_assert_uint_eq(stage->script->tasks.count, 0);
         while (stage->script->holds > 0)
             stage_turn(stage);
-        script_retire(stage->script);
+        script_retire(stage->script, NULL);
     }
     queue_close(&stage->queue);
     budget_close();

@@ -94,7 +94,7 @@ START_TEST(every_goes_on_after_an_error_and_ends_with_the_script)
     until(&stage, "look", "ok set-var txn.enough bool true");
     stage_expect(&stage, "late", NO_ARGS,
                  "error h.lua:4: spoa.every is for a script's top level: everything has started");
-    script_retire(stage.script);
+    script_retire(stage.script, NULL);
     stage.script = NULL;
     stage_close(&stage);
 }

@@ -212,7 +212,7 @@ static unsigned long load_faulty(struct stage *stage, unsigned long n, bool on)
         faulty_from(&faulty, 0, false);
         stage_expect(stage, "one", NO_ARGS, "ok set-var txn.n int64 20");
         lua_setallocf(stage->script->lua, faulty.alloc, faulty.heap);
-        script_retire(stage->script);
+        script_retire(stage->script, NULL);
         stage->script = NULL;
     }
     return asked;

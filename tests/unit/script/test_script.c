@@ -386,7 +386,7 @@ START_TEST(retired_with_tasks_in_flight)
                        "end");
     ck_assert_ptr_nonnull(stage_start(&stage, &first, "wait", ARGS({"turns", INT(1)})));
     ck_assert_ptr_nonnull(stage_start(&stage, &second, "wait", ARGS({"turns", INT(2)})));
-    script_retire(stage.script);
+    script_retire(stage.script, NULL);
     stage.script = NULL;
     stage_wait(&stage, &first);
     stage_wait(&stage, &second);
@@ -405,7 +405,7 @@ START_TEST(retired_then_cancelled)
     stage_open(&stage, "function wait() spoa.sleep(1000) end");
     task = stage_start(&stage, &outcome, "wait", NO_ARGS);
     ck_assert_ptr_nonnull(task);
-    script_retire(stage.script);
+    script_retire(stage.script, NULL);
     stage.script = NULL;
     stage_cancel(&stage, task);
     ck_assert_uint_eq(outcome.calls, 0);
@@ -422,7 +422,7 @@ START_TEST(retired_then_overdue)
     stage.options.timeout = 0.05;
     stage_begin(&stage);
     ck_assert_ptr_nonnull(stage_start(&stage, &outcome, "wait", NO_ARGS));
-    script_retire(stage.script);
+    script_retire(stage.script, NULL);
     stage.script = NULL;
     stage_wait(&stage, &outcome);
     ck_assert_int_eq(outcome.result, TASK_TIMEOUT);
