@@ -193,6 +193,11 @@ enum budget_end budget_expired(lua_State *lua)
     return budget.end;
 }
 
+void budget_defer(lua_State *lua)
+{
+    lua_sethook(lua, budget.expired, lua_isyieldable(lua) ? LUA_MASKCOUNT : LUA_MASKRET, 1);
+}
+
 void budget_stretch(lua_State *lua)
 {
     budget.end = BUDGET_LEFT;

@@ -66,7 +66,12 @@ void budget_restore(const struct budget_run *run);
  */
 enum budget_end budget_expired(lua_State *lua);
 
-/* For the hook, where the coroutine cannot yield: the slice goes on for a while. */
+/* For the hook, where the coroutine cannot yield: the slice goes on until it can, which it is
+ * asked for whenever a function returns.  To be called from there too (LUA_HOOKRET): no hook but
+ * that of an instruction may yield. */
+void budget_defer(lua_State *lua);
+
+/* Where whoever resumed the coroutine cannot yield: the slice goes on for a while. */
 void budget_stretch(lua_State *lua);
 
 /* Whether the run is over its CPU time or its deadline, so that it is being stopped. */

@@ -103,11 +103,11 @@ void wait_expired(lua_State *lua, lua_Debug *about)
     struct task *task = script_of(lua)->tasks.running;
     bool running = task && task->state == TASK_IS_RUNNING;
 
-    (void)about;
     if (end == BUDGET_LEFT || !task)
         return;
-    if (end == BUDGET_SLICE && !(running && lua_isyieldable(lua))) {
-        budget_stretch(lua);
+    if (about->event != LUA_HOOKCOUNT ||
+        (end == BUDGET_SLICE && !(running && lua_isyieldable(lua)))) {
+        budget_defer(lua);
         return;
     }
     if (end == BUDGET_SLICE) {
