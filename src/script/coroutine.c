@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "script/budget.h"
+#include "script/errfunc.h"
 #include "script/script.h"
 
 /* Coroutines that close one another may use so much of the C stack together: Lua 5.4.4 counts
@@ -103,6 +104,7 @@ int coroutine_close(lua_State *coroutine)
     outermost = caller ? caller : here;
     coroutine_own(coroutine, OWNER_CLOSING, NULL);
     closer = budget_switch(coroutine);
+    errfunc_clear(coroutine);
     status = lua_resetthread(coroutine);
     budget_switch(closer);
     coroutine_own(coroutine, OWNER_NOBODY, NULL);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "script/api.h"
 #include "script/budget.h"
+#include "script/errfunc.h"
 #include "script/load.h"
 
 /* The sanitizers want to see every block, so their builds turn the pools off. */
@@ -70,6 +71,7 @@ static int protected_open(lua_State *lua)
     const struct script_options *options = &script->options;
 
     lua_rawsetp(lua, LUA_REGISTRYINDEX, &script_key);
+    errfunc_find(lua);
     luaL_openlibs(lua);
     api_open(lua);
     for (size_t i = options->nfiles; i-- > 0;) {

@@ -612,8 +612,41 @@ START_TEST(coroutines_that_close_one_another)
 }
 END_TEST
 
-UNIT_MAIN("coroutine", what_does_not_wait_is_as_in_lua, iterators_may_wait,
-          resume_waits_inside_and_gives_its_values, waits_through_many_layers,
+/* Lua 5.4.4 would call what is where the handler was. */
+START_TEST(closed_while_it_waits_in_xpcall)
+{
+    struct stage stage;
+
+    stage_open(&stage,
+               "_G.called = 0\n"
+               "local function fails()\n"
+               "  local _ <close> = setmetatable({}, { __close = function()\n"
+               "    for i = 1, 50 do local t = { i } end error('closing', 0) end })\n"
+               "  local function deep(n, ...)\n"
+               "    if n > 0 then return (deep(n - 1, {}, ...)) end\n"
+               "    xpcall(coroutine.yield, function(m) _G.called = called + 1 return m end)\n"
+               "  end\n"
+               "  deep(30)\n"
+               "end\n"
+               "function f()\n"
+               "  local good, why\n"
+               "  for i = 1, 100 do\n"
+               "    local co = coroutine.create(fails)\n"
+               "    coroutine.resume(co)\n"
+               "    collectgarbage()\n"
+               "    good, why = coroutine.close(co)\n"
+               "  end\n"
+               "  return { txn = { good = good, why = why, called = called } }\n"
+               "end\n");
+    stage_expect(&stage, "f", NO_ARGS,
+                 "ok set-var txn.called int64 0; set-var txn.good bool false; "
+                 "set-var txn.why str closing");
+    stage_close(&stage);
+}
+END_TEST
+
+UNIT_MAIN("coroutine", closed_while_it_waits_in_xpcall, what_does_not_wait_is_as_in_lua,
+          iterators_may_wait, resume_waits_inside_and_gives_its_values, waits_through_many_layers,
           cancel_closes_from_the_inside, deadline_closes_from_the_inside,
           waiting_coroutine_is_nobody_elses, coroutine_of_a_cancelled_handler_is_dead,
           generator_shared_by_handlers, yield_at_the_top_of_a_handler, wait_where_c_calls_back,
