@@ -9,8 +9,11 @@
 #include "script/handler.h"
 #include "script/script.h"
 
-/* Who runs for longer without waiting is named. */
-#define TASK_BLOCKS (50 * CLOCK_MILLISECOND)
+/* Who runs for longer without waiting is named: it computes, or sits in a call that blocks.  One
+ * that had no processor meanwhile looks the same, and is left alone as far as can be told. */
+#define TASK_BLOCKS        (50 * CLOCK_MILLISECOND)
+#define TASK_BLOCKS_SURELY (250 * CLOCK_MILLISECOND)
+#define TASK_COMPUTES      0.025 /* seconds of CPU time */
 
 #define AT_DEADLINE "still waiting at its deadline"
 
@@ -149,10 +152,12 @@ static void task_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ---- running ---- */
 
-__attribute__((noinline)) static void task_blocked(struct task *task, uint64_t took)
+__attribute__((noinline)) static void task_blocked(struct task *task, uint64_t took, unsigned ticks)
 {
     struct script *script = task->script;
 
+    if (took < TASK_BLOCKS_SURELY && ticks < budget_ticks(TASK_COMPUTES) && !task->spared)
+        return;
     if (!task->handler && !script->queue->flush)
         return; /* it loads, and nobody is there to be held */
     if (task->handler)
@@ -179,7 +184,8 @@ static struct log_about task_enter(struct task *task, const struct budget_limits
     return caller;
 }
 
-static unsigned task_leave(struct task *task, struct log_about caller, uint64_t began)
+static unsigned task_leave(struct task *task, const struct budget_limits *limits,
+                           struct log_about caller, uint64_t began)
 {
     struct script *script = task->script;
     unsigned left = budget_leave();
@@ -190,7 +196,7 @@ static unsigned task_leave(struct task *task, struct log_about caller, uint64_t 
     if (task->handler)
         task->handler->cost += took / 8 - task->handler->cost / 8;
     if (took > TASK_BLOCKS)
-        task_blocked(task, took);
+        task_blocked(task, took, limits->ticks > left ? limits->ticks - left : 0);
     log_about = caller;
     return left;
 }
@@ -212,7 +218,7 @@ static void task_close(struct task *task)
         coroutine = outer;
     }
     coroutine_close(coroutine);
-    task_leave(task, caller, began);
+    task_leave(task, &limits, caller, began);
     coroutine_drop(task->script, &task->coroutine);
     task_over(task);
 }
@@ -256,7 +262,7 @@ static void task_run(struct task *task, int nargs)
     task->raised = NULL;
     task->spared = false;
     status = lua_resume(task->coroutine.lua, script->lua, nargs, &nresults);
-    left = task_leave(task, caller, began);
+    left = task_leave(task, &limits, caller, began);
     if (background)
         task->ticks = left;
     task_came_back(task, status, nresults);
