@@ -196,7 +196,7 @@ deb:
 
 lint:
 	@.ci/deps build lint
-	clang-tidy --quiet --warnings-as-errors='*' $(filter src/%.c,$(C_FILES)) -- $(ALL_CFLAGS)
+	clang-tidy --quiet --warnings-as-errors='*' $(filter src/%.c,$(C_FILES)) -- $(filter-out $(LTO),$(ALL_CFLAGS))
 	@# one at a time: Debian 12's luac5.4 crashes on several files
 	for script in $(LUA); do luac5.4 -p $$script || exit 1; done
 	mandoc -Tlint -W warning doc/*.[1-9]

@@ -122,9 +122,7 @@ void blame_task(struct task *task, int status)
     }
     if (status != LUA_YIELD)
         return;
-    lua_pushcfunction(lua, protected_traceback);
-    lua_pushlightuserdata(lua, task);
-    if (lua_pcall(lua, 1, 1, 0) == LUA_OK)
+    if (script_call(task->script, protected_traceback, task, 1) == LUA_OK)
         tell(task, lua_tostring(lua, -1));
     lua_pop(lua, 1);
 }

@@ -147,6 +147,17 @@ unsigned budget_leave(void)
     return budget.ticks;
 }
 
+void budget_gone(void)
+{
+    budget.running = NULL;
+    budget.end = BUDGET_LEFT;
+}
+
+bool budget_is_running(void)
+{
+    return budget.running != NULL;
+}
+
 lua_State *budget_switch(lua_State *lua)
 {
     lua_State *before = budget.running;

@@ -45,6 +45,11 @@ void budget_enter(lua_State *lua, const struct budget_limits *limits);
 /* The run ended; a hook that is still armed is taken off.  The ticks that are left. */
 unsigned budget_leave(void);
 
+/* The run ended with the state that it ran in. */
+void budget_gone(void);
+
+bool budget_is_running(void);
+
 /* Within a run another coroutine goes on; nothing is reset.  The one that did until now. */
 lua_State *budget_switch(lua_State *lua);
 

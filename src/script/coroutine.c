@@ -57,9 +57,7 @@ bool coroutine_get(struct script *script, struct coroutine *coroutine, void *tas
         *coroutine = pool->unused[--pool->nunused];
     } else {
         coroutine->lua = NULL;
-        lua_pushcfunction(script->lua, protected_thread);
-        lua_pushlightuserdata(script->lua, coroutine);
-        if (lua_pcall(script->lua, 1, 0, 0) != LUA_OK) {
+        if (script_call(script, protected_thread, coroutine, 0) != LUA_OK) {
             lua_pop(script->lua, 1);
             coroutine->lua = NULL;
             return false;

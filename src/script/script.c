@@ -126,6 +126,30 @@ struct script *script_load(struct queue *queue, const struct script_options *opt
     return script;
 }
 
+/* A run for those who have none: finalizers, and what they resume. */
+static bool script_enter(const struct script *script)
+{
+    struct budget_limits limits = {script->ticks, CLOCK_NEVER, false};
+
+    if (budget_is_running())
+        return false;
+    budget_enter(script->lua, &limits);
+    return true;
+}
+
+int script_call(struct script *script, lua_CFunction function, void *arg, int nresults)
+{
+    bool entered = script_enter(script);
+    int status;
+
+    lua_pushcfunction(script->lua, function);
+    lua_pushlightuserdata(script->lua, arg);
+    status = lua_pcall(script->lua, 1, nresults, 0);
+    if (entered)
+        budget_leave();
+    return status;
+}
+
 static void script_free(struct script *script)
 {
     if (script->listed)
@@ -139,7 +163,9 @@ static void script_free(struct script *script)
     log_limit_flush(&script->tasks.blockers, LEVEL_WARNING, "without waiting");
     if (script->lua) {
         handler_table_clear(&script->handlers);
+        script_enter(script);
         lua_close(script->lua);
+        budget_gone();
     }
     heap_clear(&script->heap);
     free(script->scratch);

@@ -91,6 +91,13 @@ void script_stop(struct script *script);
 /* Whether functions of spoa.after are running, or have yet to. */
 bool script_is_busy(const struct script *script);
 
+/*
+ * Calls function with arg on the state's main stack, protected, for what is done for a script but
+ * not within its Lua; a status, with that many results or the error on that stack.  Finalizers
+ * may run there, and the coroutines that they resume are held to handler-cpu.
+ */
+int script_call(struct script *script, lua_CFunction function, void *arg, int nresults);
+
 /* A hold is given up: with the last one a script that is retired is gone. */
 void script_release(struct script *script);
 

@@ -15,6 +15,10 @@
 #define TASK_BLOCKS_SURELY (250 * CLOCK_MILLISECOND)
 #define TASK_COMPUTES      0.025 /* seconds of CPU time */
 
+/* What one run can add to what its handler is known to take: a run that had no processor for a
+ * while does not make it long by itself, three in a row do. */
+#define COST_MOST (4 * QUEUE_LONG)
+
 #define AT_DEADLINE "still waiting at its deadline"
 
 const char *task_result_name(enum task_result result)
@@ -194,7 +198,7 @@ static unsigned task_leave(struct task *task, const struct budget_limits *limits
     script->tasks.running = NULL;
     script->metrics->running = 0;
     if (task->handler)
-        task->handler->cost += took / 8 - task->handler->cost / 8;
+        task->handler->cost += (took < COST_MOST ? took : COST_MOST) / 8 - task->handler->cost / 8;
     if (took > TASK_BLOCKS)
         task_blocked(task, took, limits->ticks > left ? limits->ticks - left : 0);
     log_about = caller;

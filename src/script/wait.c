@@ -103,7 +103,7 @@ void wait_expired(lua_State *lua, lua_Debug *about)
     struct task *task = script_of(lua)->tasks.running;
     bool running = task && task->state == TASK_IS_RUNNING;
 
-    if (end == BUDGET_LEFT || !task)
+    if (end == BUDGET_LEFT)
         return;
     if (about->event != LUA_HOOKCOUNT ||
         (end == BUDGET_SLICE && !(running && lua_isyieldable(lua)))) {
@@ -124,8 +124,9 @@ void wait_expired(lua_State *lua, lua_Debug *about)
         lua_yield(lua, 0);
         return;
     }
-    task->raised = lua;
-    hook_raise(lua, why_over(task, end));
+    if (task)
+        task->raised = lua;
+    hook_raise(lua, task ? why_over(task, end) : TOO_MUCH_CPU); /* for none: see script_call */
 }
 
 /* ---- coroutines of the script's own ---- */

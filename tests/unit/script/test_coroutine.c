@@ -645,8 +645,33 @@ START_TEST(closed_while_it_waits_in_xpcall)
 }
 END_TEST
 
-UNIT_MAIN("coroutine", closed_while_it_waits_in_xpcall, what_does_not_wait_is_as_in_lua,
-          iterators_may_wait, resume_waits_inside_and_gives_its_values, waits_through_many_layers,
+/* Finalizers that run when the state is closed have no task, and what they resume has limits. */
+START_TEST(endless_in_a_finalizer_at_the_end)
+{
+    struct stage stage;
+
+    stage_open(
+        &stage,
+        "_G.kept = {}\n"
+        "for i = 1, 3 do kept[i] = setmetatable({}, { __gc = function()\n"
+        "  coroutine.resume(coroutine.create(function() while true do end end))\n"
+        "  coroutine.close(kept.co)\n"
+        "end }) end\n"
+        "function f()\n"
+        "  kept.co = coroutine.create(function()\n"
+        "    local _ <close> = setmetatable({}, { __close = function() while true do end end })\n"
+        "    coroutine.yield()\n"
+        "  end)\n"
+        "  coroutine.resume(kept.co)\n"
+        "end\n");
+    stage_expect(&stage, "f", NO_ARGS, "ok");
+    stage_close(&stage);
+}
+END_TEST
+
+UNIT_MAIN("coroutine", endless_in_a_finalizer_at_the_end, closed_while_it_waits_in_xpcall,
+          what_does_not_wait_is_as_in_lua, iterators_may_wait,
+          resume_waits_inside_and_gives_its_values, waits_through_many_layers,
           cancel_closes_from_the_inside, deadline_closes_from_the_inside,
           waiting_coroutine_is_nobody_elses, coroutine_of_a_cancelled_handler_is_dead,
           generator_shared_by_handlers, yield_at_the_top_of_a_handler, wait_where_c_calls_back,
