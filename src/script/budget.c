@@ -16,8 +16,10 @@
 
 #define BUDGET_SIGNAL SIGVTALRM
 
-/* The kernel may look less often, and then says how many ticks there were. */
-#define TICK 0.002
+/* The kernel may look less often, and then says how many ticks there were.  More at once than at
+ * its slowest is no work of ours, but time that another machine has had. */
+#define TICK          0.002
+#define TICKS_AT_ONCE 5
 
 static struct {
     lua_State *volatile running; /* the innermost coroutine, NULL between runs */
@@ -63,6 +65,8 @@ static void budget_tick(int signal, siginfo_t *info, void *context)
         budget.slice_over = true;
     if (!budget.running)
         return;
+    if (ticks > TICKS_AT_ONCE)
+        ticks = TICKS_AT_ONCE;
     if (!slice)
         budget.ticks = budget.ticks > ticks ? budget.ticks - ticks : 0;
     end = budget_judge();
