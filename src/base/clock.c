@@ -1,31 +1,16 @@
 #include "base/clock.h"
 
-#include <stdbool.h>
 #include <time.h>
 
-static struct {
-    uint64_t time;
-    bool fresh;
-} seen;
+uint64_t clock_last;
 
 uint64_t clock_look(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    seen.time = (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
-    seen.fresh = true;
-    return seen.time;
-}
-
-uint64_t clock_seen(void)
-{
-    return seen.fresh ? seen.time : clock_look();
-}
-
-void clock_forget(void)
-{
-    seen.fresh = false;
+    clock_last = (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
+    return clock_last;
 }
 
 uint64_t clock_after(uint64_t from, double seconds)

@@ -15,14 +15,23 @@
 #define CLOCK_MILLISECOND UINT64_C(1000000)
 #define CLOCK_NEVER       UINT64_MAX
 
+/* clock.c's own: what the last look saw; 0 when that is old. */
+extern uint64_t clock_last;
+
 /* What it is now. */
 uint64_t clock_look(void);
 
 /* What the last look saw, or what it is now when there was none since clock_forget. */
-uint64_t clock_seen(void);
+static inline uint64_t clock_seen(void)
+{
+    return clock_last ? clock_last : clock_look();
+}
 
 /* What was seen is old: the loop is about to block. */
-void clock_forget(void);
+static inline void clock_forget(void)
+{
+    clock_last = 0;
+}
 
 /* So much time from a point on; never later than CLOCK_NEVER. */
 uint64_t clock_after(uint64_t from, double seconds);

@@ -43,7 +43,7 @@ class Drain(unittest.TestCase):
             with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
                 ended = [pool.submit(keep_busy, client) for client in clients]
                 for client in clients:
-                    client.ack((1, 1))
+                    client.frame()
                 try:
                     agent.stop()
                 finally:
