@@ -18,12 +18,16 @@
 /* ---- what is wanted of the socket ---- */
 
 /* Whether one more NOTIFY would not be too much. */
+/* What NOTIFYs that wait for their turn may take; then no more are started. */
+#define WAITING_MAX (1u << 20)
+
 static bool conn_has_room(const struct conn *conn)
 {
     const struct agent_options *options = conn->agent->options;
 
     return conn->state != CONN_RUNNING ||
-           (conn->pending < options->max_pending && buf_len(&conn->out) < options->max_output);
+           (conn->pending < options->max_pending && conn->waiting < WAITING_MAX &&
+            buf_len(&conn->out) < options->max_output);
 }
 
 bool conn_may_read(const struct conn *conn)

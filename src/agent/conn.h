@@ -54,6 +54,7 @@ struct conn {
     struct fragments fragments;
     struct exchange_list exchanges;
     unsigned pending; /* how many they are */
+    size_t waiting;   /* bytes of those that wait for a turn of their own */
     uint64_t opened;  /* by base/clock */
     uint64_t since;   /* when what is in `in` was there to be read */
     struct job job;   /* its turn, while it has frames or the socket has bytes */

@@ -296,6 +296,8 @@ static void exchange_unhold(struct exchange *exchange)
     ev_timer_stop(agent->loop, &exchange->overdue);
     free(exchange->held);
     exchange->held = NULL;
+    exchange->conn->waiting -= exchange->held_len;
+    conn_mark_dirty(exchange->conn); /* which may read again */
     script_release(exchange->script);
 }
 
@@ -312,6 +314,7 @@ static void exchange_hold(struct exchange *exchange, struct wire rest, double ti
     exchange->held_len = wire_left(&rest);
     exchange->held = mem_alloc(exchange->held_len);
     memcpy(exchange->held, rest.at, exchange->held_len);
+    exchange->conn->waiting += exchange->held_len;
     exchange->script->holds++;
     job_init(&exchange->job, exchange_turn);
     queue_add(agent->queue, &exchange->job, LANE_LONG);

@@ -57,7 +57,7 @@ static uint64_t queue_slice(struct queue *queue, uint64_t began)
         queue->used = queue->lanes[lane].used;
         queue_remove(queue, job);
         job->run(job);
-        now = clock_seen();
+        now = clock_look();
         queue->lanes[lane].used += (now - before) / weights[lane];
     }
     return now;

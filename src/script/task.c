@@ -115,7 +115,7 @@ void task_forget(struct task *task)
 
 static void task_tell(struct task *task, int nresults)
 {
-    struct task_report report = {task->result, task->told, nresults};
+    struct task_report report = {task->result, task->told ? task->told : task->why, nresults};
 
     task->kind->ended(task, &report);
 }

@@ -354,7 +354,7 @@ class Redis(unittest.TestCase):
             for i = 1, 70 do local c = tasks[i]:wait() codes[c or 'none'] = true end
             return codes.busy and 'bounded' or 'not bounded'
         end)()"""
-        with redis.Server() as server, Using(f"port = {server.port}, timeout = 1",
+        with redis.Server() as server, Using(f"port = {server.port}, timeout = 5",
                                              "handler-memory 1g\nworker-timeout 1m") as using:
             using.run("r:ping()")
             server.process.signal(signal.SIGSTOP)
