@@ -66,8 +66,7 @@ static void task_detach(struct task *task)
 {
     task->state = TASK_IS_ENDING;
     task->script->tasks.count--;
-    if (ev_is_active(&task->deadline))
-        ev_timer_stop(task->script->queue->loop, &task->deadline);
+    ev_timer_stop(task->script->queue->loop, &task->deadline); /* it may be pending, too */
     queue_remove(task->script->queue, &task->job);
     task_unwait(task);
     LIST_REMOVE(task, sibling);

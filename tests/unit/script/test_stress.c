@@ -102,7 +102,7 @@ static void check_seeds(int from, int to, double timeout)
                 ck_assert_uint_eq(outcomes[i].calls, 0);
             }
         }
-        while (stage.script->tasks.count)
+        while (stage.script->holds > 0)
             stage_turn(&stage);
         for (int i = 0; i < AT_ONCE; i++)
             check_done(&outcomes[i], seed + i);
