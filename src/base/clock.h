@@ -27,7 +27,7 @@ static inline uint64_t clock_seen(void)
     return clock_last ? clock_last : clock_look();
 }
 
-/* What was seen is old: the loop is about to block. */
+/* What was seen is old: the loop has waited. */
 static inline void clock_forget(void)
 {
     clock_last = 0;

@@ -69,6 +69,15 @@ static void queue_flush(struct queue *queue)
         queue->flush(queue->context);
 }
 
+/* The loop has waited: before all other callbacks, what was seen of the clock is old. */
+static void queue_begin(struct ev_loop *loop, ev_check *check, int events)
+{
+    (void)loop;
+    (void)check;
+    (void)events;
+    clock_forget();
+}
+
 /* After the callbacks of all that has happened: what waits for no turn leaves, then a slice. */
 static void queue_turn(struct ev_loop *loop, ev_check *check, int events)
 {
@@ -97,7 +106,6 @@ static void queue_end(struct ev_loop *loop, ev_prepare *prepare, int events)
         ev_idle_start(loop, &queue->unwilling);
     else
         ev_idle_stop(loop, &queue->unwilling);
-    clock_forget();
 }
 
 /* It is there, which is all. */
@@ -114,21 +122,25 @@ void queue_open(struct queue *queue, struct ev_loop *loop)
     for (int lane = 0; lane < LANE_COUNT; lane++)
         TAILQ_INIT(&queue->lanes[lane].jobs);
     ev_idle_init(&queue->unwilling, stay_awake);
+    ev_check_init(&queue->begin, queue_begin);
+    ev_set_priority(&queue->begin, EV_MAXPRI);
     ev_check_init(&queue->turn, queue_turn);
     ev_set_priority(&queue->turn, EV_MINPRI);
     ev_prepare_init(&queue->end, queue_end);
     queue->turn.data = queue->end.data = queue;
+    ev_check_start(loop, &queue->begin);
     ev_check_start(loop, &queue->turn);
     ev_prepare_start(loop, &queue->end);
-    ev_unref(loop);
-    ev_unref(loop);
+    for (int watchers = 0; watchers < 3; watchers++)
+        ev_unref(loop);
 }
 
 void queue_close(struct queue *queue)
 {
     ev_idle_stop(queue->loop, &queue->unwilling);
-    ev_ref(queue->loop);
-    ev_ref(queue->loop);
+    for (int watchers = 0; watchers < 3; watchers++)
+        ev_ref(queue->loop);
+    ev_check_stop(queue->loop, &queue->begin);
     ev_check_stop(queue->loop, &queue->turn);
     ev_prepare_stop(queue->loop, &queue->end);
 }

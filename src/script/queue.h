@@ -56,7 +56,8 @@ struct queue {
         uint64_t used; /* nanoseconds by weight, since it last had nothing to do */
     } lanes[LANE_COUNT];
     uint64_t used;     /* of the lane that ran last */
-    ev_check turn;     /* after all other callbacks */
+    ev_check begin;    /* before all other callbacks of a turn */
+    ev_check turn;     /* after them */
     ev_prepare end;    /* before the loop blocks */
     ev_idle unwilling; /* keeps it from blocking while there are jobs */
     void (*flush)(void *context);
