@@ -348,10 +348,10 @@ class Redis(unittest.TestCase):
     def test_queue_is_bounded(self):
         code = """(function()
             local tasks, codes, large = {}, {}, ('x'):rep(1000000)
-            for i = 1, 70 do
+            for i = 1, 100 do
                 tasks[i] = spoa.spawn(function() return select(3, r:set('k', large)) end)
             end
-            for i = 1, 70 do local c = tasks[i]:wait() codes[c or 'none'] = true end
+            for i = 1, 100 do local c = tasks[i]:wait() codes[c or 'none'] = true end
             return codes.busy and 'bounded' or 'not bounded'
         end)()"""
         with redis.Server() as server, Using(f"port = {server.port}, timeout = 5",
