@@ -31,7 +31,7 @@ TRIES = 5
 TIME_LIMIT = 100
 
 # The limits that do not move with what is committed.
-RATIO_LIMIT = 1.25
+RATIO_LIMIT = 1.28
 SHAPES = {"8x16": (8, 16, 0.20), "64x1": (64, 1, 2.2), "1x1": (1, 1, 3.1)}
 SHORT, LONG = 4000, 44000
 SYSCALLS_SHORT, SYSCALLS_LONG = 2000, 22000
